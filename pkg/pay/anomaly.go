@@ -1,0 +1,73 @@
+package pay
+
+import "time"
+
+// AnomalyKind is a way in which money does not fit its order.
+type AnomalyKind string
+
+// The kinds of anomaly.
+const (
+	AnomalyLatePayment    AnomalyKind = "late_payment"    // paid after closed or failed
+	AnomalyDoublePayment  AnomalyKind = "double_payment"  // another transaction for a paid order
+	AnomalyAmountMismatch AnomalyKind = "amount_mismatch" // amount.total is not the order's
+	AnomalyRefundOverrun  AnomalyKind = "refund_overrun"  // WeChat refunded more than we knew of
+)
+
+// Policy is what a merchant wants done with an anomaly.
+type Policy string
+
+// The policies.
+const (
+	PolicyAccept Policy = "accept" // deliver
+	PolicyRefund Policy = "refund" // give the money back
+	PolicyHold   Policy = "hold"   // a person decides
+)
+
+// AnomalyState is where an anomaly stands.
+type AnomalyState string
+
+// The states of an anomaly.
+const (
+	AnomalyOpen     AnomalyState = "open"
+	AnomalyAccepted AnomalyState = "accepted"
+	AnomalyRefunded AnomalyState = "refunded"
+)
+
+// Anomaly is money that does not fit, with what was decided about it.
+type Anomaly struct {
+	Kind          AnomalyKind
+	MchID         MchID
+	OutTradeNo    OutTradeNo
+	TransactionID TransactionID
+	Policy        Policy
+	State         AnomalyState
+	ExpectedFen   Fen
+	ActualFen     Fen
+	ObservedAt    time.Time
+}
+
+// Policies is one merchant's policy for each kind. The zero value means the defaults.
+type Policies struct {
+	LatePayment    Policy
+	DoublePayment  Policy
+	AmountMismatch Policy
+}
+
+// For returns the policy for a kind of anomaly, with the default where none is set:
+// late money is accepted, doubled money is given back, everything else waits for a person.
+func (p Policies) For(kind AnomalyKind) Policy {
+	chosen, fallback := Policy(""), PolicyHold
+	switch kind {
+	case AnomalyLatePayment:
+		chosen, fallback = p.LatePayment, PolicyAccept
+	case AnomalyDoublePayment:
+		chosen, fallback = p.DoublePayment, PolicyRefund
+	case AnomalyAmountMismatch:
+		chosen = p.AmountMismatch
+	case AnomalyRefundOverrun:
+	}
+	if chosen == "" {
+		return fallback
+	}
+	return chosen
+}

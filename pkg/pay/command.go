@@ -1,0 +1,50 @@
+package pay
+
+import "time"
+
+// CommandKind is a noun and an imperative, such as "order.create".
+type CommandKind string
+
+// CommandOrderCreate places an order.
+const CommandOrderCreate CommandKind = "order.create"
+
+// Command is one request of a shop, on its way to the worker.
+type Command struct {
+	ID          CommandID
+	MchID       MchID
+	Kind        CommandKind
+	OutTradeNo  OutTradeNo
+	Digest      string // hex SHA-256 of what the command means
+	Body        []byte // JSON
+	ReceivedAt  time.Time
+	Deadline    time.Time // past it the command is recorded as expired and WeChat is not called
+	Reply       string    // the caller's inbox; empty: nobody waits
+	TraceParent string
+}
+
+// CommandOutcome is how a command ended.
+type CommandOutcome string
+
+// The outcomes of a command. The last two are not final for the number: the
+// shop repeats the same command.
+const (
+	CommandDone        CommandOutcome = "done"        // carried out, now or before
+	CommandConflict    CommandOutcome = "conflict"    // the number is taken by another order
+	CommandRefused     CommandOutcome = "refused"     // WeChat or we refused it for good
+	CommandExpired     CommandOutcome = "expired"     // reached the worker too late; WeChat was not called
+	CommandUnavailable CommandOutcome = "unavailable" // WeChat's answer is unknown
+)
+
+// CommandResult is a command's end, as the commands table and the reply hold it.
+type CommandResult struct {
+	ID         CommandID
+	MchID      MchID
+	Kind       CommandKind
+	OutTradeNo OutTradeNo
+	Digest     string
+	Outcome    CommandOutcome
+	Status     int    // HTTP status for the shop
+	Body       []byte // JSON for the shop: the order or a problem
+	ReceivedAt time.Time
+	FinishedAt time.Time
+}

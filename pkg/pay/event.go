@@ -1,0 +1,59 @@
+package pay
+
+import (
+	"strings"
+	"time"
+)
+
+// Fact is the noun and past participle of an event, such as "order.paid".
+type Fact string
+
+// The facts that are published today.
+const (
+	FactOrderCreated  Fact = "order.created"
+	FactOrderPrepared Fact = "order.prepared"
+	FactOrderPaid     Fact = "order.paid"
+	FactOrderClosed   Fact = "order.closed"
+	FactOrderFailed   Fact = "order.failed"
+	FactOrderAnomaly  Fact = "order.anomaly"
+)
+
+// Event is a fact for others: the whole order as of then.
+type Event struct {
+	Fact    Fact
+	At      time.Time
+	Order   Order    // as it stands after the fact
+	Anomaly *Anomaly // of FactOrderAnomaly
+}
+
+// Key names the fact for ever: merchant, number, fact, and the transaction
+// where the fact is about one. The event's id is derived from it, so that the
+// same fact has the same id after any replay or restore.
+func (e Event) Key() string {
+	parts := []string{string(e.Order.MchID), string(e.Order.OutTradeNo), string(e.Fact)}
+	switch {
+	case e.Anomaly != nil:
+		parts = append(parts, string(e.Anomaly.Kind), string(e.Anomaly.TransactionID))
+	case e.Fact == FactOrderPaid:
+		parts = append(parts, string(e.Order.TransactionID))
+	}
+	return strings.Join(parts, "/")
+}
+
+// Outgoing is an event on its way to the bus, as the outbox holds it.
+type Outgoing struct {
+	EventID    string // UUIDv5 of the key
+	MchID      MchID
+	OutTradeNo OutTradeNo
+	Fact       Fact
+	Payload    []byte // CloudEvents JSON
+	CreatedAt  time.Time
+}
+
+// Publication is the broker's receipt for one event.
+type Publication struct {
+	EventID   string
+	Sequence  uint64 // position in the EVENT stream
+	Duplicate bool   // the stream had it already
+	At        time.Time
+}

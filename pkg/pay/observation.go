@@ -1,0 +1,57 @@
+package pay
+
+import "time"
+
+// ObservationKind is what somebody's word means for an order.
+type ObservationKind string
+
+// The kinds of observation.
+const (
+	ObservedPaid     ObservationKind = "paid"     // money moved
+	ObservedOpen     ObservationKind = "open"     // not paid yet
+	ObservedClosed   ObservationKind = "closed"   // cannot be paid any more
+	ObservedPrepared ObservationKind = "prepared" // WeChat gave a credential
+	ObservedRefused  ObservationKind = "refused"  // WeChat refused the order for good
+)
+
+// Source says where an observation comes from.
+type Source string
+
+// The sources.
+const (
+	SourceCommand      Source = "command"      // a shop's command and its call to WeChat
+	SourceNotification Source = "notification" // WeChat told us
+	SourceQuery        Source = "query"        // we asked WeChat
+	SourceOperator     Source = "operator"     // a person decided
+)
+
+// Observation is what one verified message says about one order, whatever
+// its source. Settling is a function of the books and an observation.
+type Observation struct {
+	Kind       ObservationKind
+	Source     Source
+	ObservedAt time.Time // when we learned of it
+	DeliveryID DeliveryID
+	KeyID      string // serial or id of the key that verified it
+
+	MchID      MchID
+	AppID      AppID // empty where the message has none
+	OutTradeNo OutTradeNo
+
+	// Of ObservedPaid.
+	TransactionID TransactionID
+	Amount        Fen // amount.total
+	PayerTotal    Fen
+	Currency      string
+	PaidAt        time.Time
+	OpenID        OpenID
+	TradeType     string
+	BankType      string
+
+	// Of ObservedPrepared.
+	Credential Credential
+
+	// Of ObservedRefused.
+	Code   string
+	Reason string
+}

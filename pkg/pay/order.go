@@ -1,0 +1,81 @@
+package pay
+
+import "time"
+
+// Client is the kind of front end that the buyer pays in.
+type Client string
+
+// The clients that an order can be placed for.
+const (
+	ClientJSAPI       Client = "jsapi"        // a page inside WeChat
+	ClientMiniProgram Client = "mini_program" // a mini program
+	ClientNative      Client = "native"       // a QR code on another screen
+)
+
+// Protocol is the generation of WeChat Pay's API that an order was made with.
+type Protocol string
+
+// The protocols.
+const (
+	ProtocolV3 Protocol = "v3"
+	ProtocolV2 Protocol = "v2"
+)
+
+// Credential is what WeChat gave in answer to a prepay call. It runs out;
+// the order does not.
+type Credential struct {
+	PrepayID  string // JSAPI and mini program
+	CodeURL   string // Native
+	ExpiresAt time.Time
+}
+
+// Zero says whether there is no credential.
+func (c Credential) Zero() bool { return c.PrepayID == "" && c.CodeURL == "" }
+
+// Order is one order of a merchant as our books hold it.
+type Order struct {
+	MchID       MchID
+	OutTradeNo  OutTradeNo
+	AppID       AppID
+	Client      Client
+	Protocol    Protocol
+	Description string
+	Amount      Fen
+	Currency    string
+	OpenID      OpenID
+	Attach      string
+	Digest      string // hex SHA-256 of the command's meaning; same number, same digest: same order
+
+	State     OrderState
+	Sequence  int64 // grows by one with each history entry
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	ExpiresAt time.Time // last moment a buyer can pay
+
+	PrepayRequest []byte // bytes of the prepay call, made once, sent unchanged each time
+	Credential    Credential
+
+	TransactionID TransactionID // the payment that paid it
+	PaidAt        time.Time
+	Late          bool
+	ClosedAt      time.Time
+	FailureCode   string // WeChat's code of a refusal
+	FailureReason string // for people
+
+	NextCheckAt time.Time // when to ask WeChat; zero: never
+}
+
+// Payment is one transaction of WeChat, whether or not it paid an order.
+type Payment struct {
+	MchID         MchID
+	TransactionID TransactionID
+	OutTradeNo    OutTradeNo
+	Amount        Fen // amount.total: before coupons
+	PayerTotal    Fen // what the buyer's purse paid; may be lower
+	Currency      string
+	OpenID        OpenID
+	TradeType     string
+	BankType      string
+	PaidAt        time.Time
+	ObservedAt    time.Time
+}
