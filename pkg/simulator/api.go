@@ -1,0 +1,211 @@
+package simulator
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+)
+
+// maxRequestBytes is far above any documented request.
+const maxRequestBytes = 128 << 10
+
+// call is one authorized v3 request.
+type call struct {
+	request *http.Request
+	body    []byte
+}
+
+// reply is a 2xx answer; body nil is an empty one.
+type reply struct {
+	status int
+	body   any
+}
+
+// endpoint does the work of one v3 path. An error that is no refusal is a fault of
+// the stand-in itself.
+type endpoint func(*call) (reply, error)
+
+// v3 wraps an endpoint in what all share: reading, authorizing, signing, logging.
+func (s *Simulator) v3(work endpoint) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		started := s.now()
+		answer, err := s.admit(r, w, work)
+		if err == nil {
+			err = s.answer(w, r, answer)
+		}
+		var refused *refusal
+		if err != nil && !errors.As(err, &refused) {
+			refused = &refusal{status: http.StatusInternalServerError, code: "SYSTEM_ERROR",
+				message: "the simulator failed", log: []any{"error", err}}
+		}
+		line := []any{"method", r.Method, "uri", clip(r.RequestURI), "took", s.now().Sub(started)}
+		if refused == nil {
+			s.log.Debug("request answered", append(line, "status", answer.status)...)
+			return
+		}
+		line = append(line, "status", refused.status, "code", refused.code, "message", refused.message)
+		s.log.Warn("request refused", append(line, refused.log...)...)
+		s.refuse(w, refused)
+	}
+}
+
+func (s *Simulator) admit(r *http.Request, w http.ResponseWriter, work endpoint) (reply, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequestBytes))
+	if err != nil {
+		return reply{}, &refusal{status: http.StatusRequestEntityTooLarge, code: "INVALID_REQUEST", message: "the body is too long or broke off"}
+	}
+	if refused := checkHeaders(r, body); refused != nil {
+		return reply{}, refused
+	}
+	if refused := s.authorize(r, body); refused != nil {
+		return reply{}, refused
+	}
+	if asked := r.Header.Get("Wechatpay-Serial"); strings.HasPrefix(asked, publicKeyPrefix) && asked != s.merchant.PublicKeyID {
+		return reply{}, requestError("header", "Wechatpay-Serial is not a public key id of this merchant")
+	}
+	return work(&call{request: r, body: body})
+}
+
+// checkHeaders wants what the general rules of API v3 ask of every request.
+func checkHeaders(r *http.Request, body []byte) *refusal {
+	accept := r.Header.Get("Accept")
+	switch {
+	case r.Header.Get("User-Agent") == "":
+		return requestError("header", "User-Agent must not be empty")
+	case !strings.Contains(accept, "application/json") && !strings.Contains(accept, "*/*"):
+		return requestError("header", "Accept must be application/json")
+	case len(body) > 0 && !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json"):
+		return requestError("header", "Content-Type must be application/json")
+	}
+	return nil
+}
+
+// answer signs and writes a 2xx.
+func (s *Simulator) answer(w http.ResponseWriter, r *http.Request, a reply) error {
+	var body []byte
+	if a.body != nil {
+		encoded, err := json.Marshal(a.body)
+		if err != nil {
+			return fmt.Errorf("encode answer: %w", err)
+		}
+		body = encoded
+		w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	}
+	key := s.signers.forAnswer(r.Header.Get("Wechatpay-Serial"))
+	if err := s.signers.stamp(w.Header(), key, s.now(), body); err != nil {
+		return fmt.Errorf("sign answer: %w", err)
+	}
+	s.setRequestID(w, 0)
+	w.WriteHeader(a.status)
+	_, _ = w.Write(body) // the caller may be gone; nobody else is to be told
+	return nil
+}
+
+// refuse writes an error answer, unsigned as WeChat's often are.
+func (s *Simulator) refuse(w http.ResponseWriter, r *refusal) {
+	s.setRequestID(w, r.number)
+	writeJSON(w, r.status, struct {
+		Code    string         `json:"code"`
+		Message string         `json:"message"`
+		Detail  *refusalDetail `json:"detail,omitempty"`
+	}{r.code, r.message, r.detail})
+}
+
+// setRequestID ends the id in the internal number, as WeChat's do.
+func (s *Simulator) setRequestID(w http.ResponseWriter, number int) {
+	id, err := s.random.hexUpper(18)
+	if err != nil {
+		id = "UNKNOWN" // only a broken random source comes here; the answer matters more
+	}
+	w.Header().Set("Request-Id", fmt.Sprintf("%s-%d", id, number))
+}
+
+func writeJSON(w http.ResponseWriter, status int, value any) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(value) // the caller may be gone
+}
+
+func (s *Simulator) queryByNumber(c *call) (reply, error) {
+	if refused := s.checkQuery(c); refused != nil {
+		return reply{}, refused
+	}
+	order, known := s.books.order(pathParam(c.request, "out_trade_no"))
+	return found(order, known)
+}
+
+func (s *Simulator) queryByTransaction(c *call) (reply, error) {
+	if refused := s.checkQuery(c); refused != nil {
+		return reply{}, refused
+	}
+	order, known := s.books.transaction(pathParam(c.request, "transaction_id"))
+	return found(order, known)
+}
+
+func found(order Order, known bool) (reply, error) {
+	if !known {
+		return reply{}, orderUnknown()
+	}
+	return reply{http.StatusOK, transactionOf(order, order.Payment)}, nil
+}
+
+// checkQuery wants mchid, and nothing else, in the query string.
+func (s *Simulator) checkQuery(c *call) *refusal {
+	query, err := url.ParseQuery(c.request.URL.RawQuery)
+	if err != nil || len(query) != 1 || len(query["mchid"]) != 1 {
+		return requestError("query", "the query string must be mchid=… and nothing else")
+	}
+	if query.Get("mchid") != s.merchant.Mchid {
+		return invalidRequest(0, "mchid differs from the one in Authorization")
+	}
+	return nil
+}
+
+func (s *Simulator) closeOrder(c *call) (reply, error) {
+	fields, refused := parseStrict(c.body, []rule{{name: "mchid", kind: text, must: true, min: 1, max: 32}})
+	if refused != nil {
+		return reply{}, refused
+	}
+	if fields["mchid"] != s.merchant.Mchid {
+		return reply{}, invalidRequest(0, "mchid differs from the one in Authorization")
+	}
+	return reply{status: http.StatusNoContent}, s.books.shut(pathParam(c.request, "out_trade_no"), s.now())
+}
+
+// platformCertificates answers with the certificate under the APIv3 key. The
+// algorithm may be asked for, as long as RSA is among it.
+func (s *Simulator) platformCertificates(c *call) (reply, error) {
+	if query := c.request.URL.RawQuery; query != "" && query != "algorithm_type=RSA" && query != "algorithm_type=ALL" {
+		return reply{}, requestError("query", "algorithm_type must be RSA or ALL here")
+	}
+	certificate, err := parseCertificate(s.merchant.PlatformCertificate)
+	if err != nil {
+		return reply{}, fmt.Errorf("read platform certificate: %w", err)
+	}
+	secret, err := s.signers.encrypt(s.merchant.PlatformCertificate, "certificate")
+	if err != nil {
+		return reply{}, fmt.Errorf("encrypt platform certificate: %w", err)
+	}
+	return reply{http.StatusOK, map[string]any{"data": []map[string]any{{
+		"serial_no": s.merchant.PlatformSerial, "encrypt_certificate": secret,
+		"effective_time": certificate.NotBefore.In(beijing()).Format(time.RFC3339),
+		"expire_time":    certificate.NotAfter.In(beijing()).Format(time.RFC3339),
+	}}}}, nil
+}
+
+// pathParam undoes percent-encoding: chi hands out the path as it was sent when it
+// differs from Go's own spelling, and out_trade_no may hold | and *.
+func pathParam(r *http.Request, name string) string {
+	raw := chi.URLParam(r, name)
+	if plain, err := url.PathUnescape(raw); err == nil {
+		return plain
+	}
+	return raw
+}

@@ -1,0 +1,153 @@
+package simulator
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	rsaBits = 2048
+	// certificateYears is the life of merchant and platform certificates
+	// (WeChat Pay docs 4013070756, 4012068829).
+	certificateYears = 5
+	apiKeyPrefix     = "fk_"
+)
+
+// rsaKeys are the three private keys that a merchant and its platform need.
+type rsaKeys struct{ merchant, wechatpay, platform *rsa.PrivateKey }
+
+func newRSAKeys() (rsaKeys, error) {
+	var keys rsaKeys
+	for _, slot := range []**rsa.PrivateKey{&keys.merchant, &keys.wechatpay, &keys.platform} {
+		key, err := rsa.GenerateKey(rand.Reader, rsaBits)
+		if err != nil {
+			return rsaKeys{}, fmt.Errorf("generate RSA key: %w", err)
+		}
+		*slot = key
+	}
+	return keys, nil
+}
+
+// testKeys is the package's one variable: RSA keys take a few hundred milliseconds
+// to make, and every test of a binary may share them, as they protect nothing.
+var testKeys = sync.OnceValues(newRSAKeys) //nolint:gochecknoglobals // see the comment above
+
+// NewTestMerchant returns a merchant for tests: fresh API keys and certificates
+// around RSA keys that are made once per test binary.
+func NewTestMerchant() (Merchant, error) {
+	keys, err := testKeys()
+	if err != nil {
+		return Merchant{}, err
+	}
+	return newMerchant(defaultMchid, defaultAppid, keys, time.Now())
+}
+
+func newMerchant(mchid, appid string, keys rsaKeys, now time.Time) (Merchant, error) {
+	m := Merchant{Mchid: mchid, Appid: appid,
+		PrivateKey: keys.merchant, WechatpayKey: keys.wechatpay, PlatformKey: keys.platform}
+	var err error
+	if m.Serial, m.Certificate, err = selfSigned(mchid, keys.merchant, now); err != nil {
+		return Merchant{}, fmt.Errorf("make merchant certificate: %w", err)
+	}
+	if m.PlatformSerial, m.PlatformCertificate, err = selfSigned("Tenpay.com sign (simulated)", keys.platform, now); err != nil {
+		return Merchant{}, fmt.Errorf("make platform certificate: %w", err)
+	}
+	return m, m.drawSecrets()
+}
+
+func (m *Merchant) drawSecrets() error {
+	r := random{rand.Reader}
+	v3, err3 := r.text(aesKeyLength, alphanumeric)
+	v2, err2 := r.text(aesKeyLength, alphanumeric)
+	digits, errID := r.text(40, decimal)
+	api, errAPI := r.bytes(32)
+	m.APIv3Key, m.APIv2Key, m.PublicKeyID = v3, v2, "PUB_KEY_ID_"+digits
+	m.APIKey = apiKeyPrefix + base64.RawURLEncoding.EncodeToString(api)
+	return errors.Join(err3, err2, errID, errAPI)
+}
+
+// selfSigned makes a certificate with a serial of 40 upper-case hex digits.
+func selfSigned(name string, key *rsa.PrivateKey, now time.Time) (string, []byte, error) {
+	serial, err := random{rand.Reader}.bytes(20)
+	if err != nil {
+		return "", nil, err
+	}
+	serial[0] = serial[0]&0x3f | 0x40 // positive in DER, and no leading zero in hex
+	template := &x509.Certificate{
+		SerialNumber: new(big.Int).SetBytes(serial),
+		Subject:      pkix.Name{CommonName: name, Organization: []string{"fenflow simulator"}},
+		NotBefore:    now.Add(-time.Hour), NotAfter: now.AddDate(certificateYears, 0, 0),
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		return "", nil, fmt.Errorf("create certificate: %w", err)
+	}
+	return strings.ToUpper(template.SerialNumber.Text(16)), toPEM("CERTIFICATE", der), nil
+}
+
+func toPEM(kind string, der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+}
+
+func privatePEM(key *rsa.PrivateKey) ([]byte, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("marshal PKCS#8 key: %w", err)
+	}
+	return toPEM("PRIVATE KEY", der), nil
+}
+
+func publicPEM(key *rsa.PublicKey) ([]byte, error) {
+	der, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("marshal PKIX key: %w", err)
+	}
+	return toPEM("PUBLIC KEY", der), nil
+}
+
+func parsePrivatePEM(text []byte) (*rsa.PrivateKey, error) {
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, errors.New("no PEM block")
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("parse PKCS#8 key: %w", err)
+	}
+	private, ok := key.(*rsa.PrivateKey)
+	if !ok {
+		return nil, errors.New("not an RSA key")
+	}
+	return private, nil
+}
+
+func certificateSerial(text []byte) (string, error) {
+	certificate, err := parseCertificate(text)
+	if err != nil {
+		return "", err
+	}
+	return strings.ToUpper(certificate.SerialNumber.Text(16)), nil
+}
+
+func parseCertificate(text []byte) (*x509.Certificate, error) {
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, errors.New("no PEM block")
+	}
+	certificate, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("parse certificate: %w", err)
+	}
+	return certificate, nil
+}

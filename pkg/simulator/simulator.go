@@ -1,0 +1,149 @@
+package simulator
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// KeyMode says which key signs notifications. Answers to API calls do not depend
+// on it: they follow the request's own Wechatpay-Serial header.
+type KeyMode string
+
+// The key modes. Mixed alternates, as during WeChat's switch from certificates to
+// public keys, so that a receiver must hold both.
+const (
+	KeyModePublicKey           KeyMode = "public_key"
+	KeyModePlatformCertificate KeyMode = "platform_certificate"
+	KeyModeMixed               KeyMode = "mixed"
+)
+
+const (
+	// defaultSenders bounds notifications in flight: two hundred orders a second
+	// answered in 100 ms keep 20 busy.
+	defaultSenders = 64
+	// attemptTimeout is the time a receiver has to answer (WeChat Pay doc 4012075420).
+	attemptTimeout = 5 * time.Second
+)
+
+// Options of a Simulator. Only Merchant is required.
+type Options struct {
+	Merchant Merchant
+	// StateDir holds the journal. Empty: everything is forgotten on Close.
+	StateDir string
+	// Now is the wall clock; every timestamp and the five-minute check use it.
+	Now func() time.Time
+	// Rand feeds nonces and identifiers. It must be safe for concurrent use.
+	Rand   io.Reader
+	Logger *slog.Logger
+	// Speed divides the waits of the retry schedule, and nothing else. 0 means 1.
+	Speed float64
+	// KeyMode of notifications. Empty means mixed.
+	KeyMode KeyMode
+	// Senders is the number of notifications in flight at once.
+	Senders int
+	// HTTPClient delivers notifications. Nil: a client of the simulator's own.
+	HTTPClient *http.Client
+	// NewConnections opens a connection for each notification, as WeChat does.
+	// It applies to the simulator's own client only.
+	NewConnections bool
+}
+
+// Simulator is one stand-in platform with one merchant.
+type Simulator struct {
+	merchant Merchant
+	signers  *signers
+	books    *books
+	post     *postOffice
+	random   random
+	now      func() time.Time
+	log      *slog.Logger
+	handler  http.Handler
+	pages    pages
+	forged   atomic.Uint64 // forgeries so far; the kinds take turns
+}
+
+// New builds a simulator, replays its journal and resumes pending notifications.
+func New(o Options) (*Simulator, error) {
+	o = o.withDefaults()
+	if err := o.check(); err != nil {
+		return nil, fmt.Errorf("check options: %w", err)
+	}
+	pages, err := parsePages()
+	if err != nil {
+		return nil, fmt.Errorf("parse pages: %w", err)
+	}
+	books, err := openBooks(o.StateDir)
+	if err != nil {
+		return nil, fmt.Errorf("open books: %w", err)
+	}
+	random := random{o.Rand}
+	s := &Simulator{
+		merchant: o.Merchant, books: books, now: o.Now, log: o.Logger, pages: pages, random: random,
+		signers: &signers{merchant: o.Merchant, mode: o.KeyMode, random: random, now: o.Now},
+	}
+	s.post = newPostOffice(o, books, s.signers)
+	s.handler = s.routes()
+	s.post.resume()
+	return s, nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Reader
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Speed == 0 {
+		o.Speed = 1
+	}
+	if o.KeyMode == "" {
+		o.KeyMode = KeyModeMixed
+	}
+	if o.Senders == 0 {
+		o.Senders = defaultSenders
+	}
+	return o
+}
+
+func (o Options) check() error {
+	var problems []error
+	if err := o.Merchant.check(); err != nil {
+		problems = append(problems, fmt.Errorf("merchant: %w", err))
+	}
+	if o.Speed < 0 {
+		problems = append(problems, fmt.Errorf("speed must be positive, not %v", o.Speed))
+	}
+	if o.Senders < 0 {
+		problems = append(problems, fmt.Errorf("senders must be positive, not %d", o.Senders))
+	}
+	switch o.KeyMode {
+	case KeyModePublicKey, KeyModePlatformCertificate, KeyModeMixed:
+	default:
+		problems = append(problems, fmt.Errorf("key mode must be %s, %s or %s, not %q",
+			KeyModePublicKey, KeyModePlatformCertificate, KeyModeMixed, o.KeyMode))
+	}
+	return errors.Join(problems...)
+}
+
+// Handler serves the API, /control and the pages on one address.
+func (s *Simulator) Handler() http.Handler { return s.handler }
+
+// Close stops deliveries and waits for those in flight. With a state directory
+// the next start takes up what was pending.
+func (s *Simulator) Close() error {
+	s.post.close()
+	if err := s.books.close(); err != nil {
+		return fmt.Errorf("close books: %w", err)
+	}
+	return nil
+}
