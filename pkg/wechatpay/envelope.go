@@ -40,6 +40,11 @@ type Arrival struct {
 	// it, from 1. A high number means that some envelope in the pack kills
 	// whoever touches it.
 	Deliveries int
+	// Unreadable says why the bus could not read the envelope; empty for one
+	// that it could. Envelope.Body then holds the bytes as they were stored,
+	// Kind and MchID are empty, and the delivery id is derived from the
+	// position, so that redeliveries become the same letter (malformed).
+	Unreadable string
 }
 
 // Rejected is a sample of what the edge turned away, for operators.

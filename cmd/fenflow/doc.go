@@ -1,0 +1,2 @@
+// Command fenflow is the operator's command line: `fenflow --help`.
+package main

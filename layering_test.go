@@ -1,0 +1,176 @@
+// Package fenflow_test holds the checks on the whole repository: which room
+// may open which door.
+package fenflow_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/fenflow/fenflow"
+
+// room is one line of the house plan in CONTRIBUTING.md: what a package may
+// import directly, of ours and of others. A pattern ending in "/..." takes
+// everything below it. The standard library is allowed everywhere, save
+// database/sql, which has its own door.
+type room struct {
+	name   string
+	ours   []string
+	others []string
+}
+
+// plan lists the rooms; the first pattern that matches a package is its room.
+func plan() []room {
+	nouns := []string{"pkg/pay", "pkg/problem", "pkg/event", "schema"}
+	protocols := append(slices.Clone(nouns), "pkg/merchant", "pkg/wechatpay", "pkg/config", "pkg/telemetry")
+	edge := append(slices.Clone(nouns), "pkg/merchant", "pkg/wechatpay", "pkg/telemetry")
+	return []room{
+		// 0: nouns
+		{name: "pkg/pay", ours: []string{"pkg/problem"}},
+		{name: "pkg/problem"},
+		{name: "pkg/event"},
+		{name: "schema"},
+		// 1a: protocols
+		{name: "pkg/merchant", ours: nouns},
+		{name: "pkg/wechatpay", ours: append(slices.Clone(nouns), "pkg/merchant"), others: []string{"github.com/wechatpay-apiv3/wechatpay-go/...", "golang.org/x/..."}},
+		{name: "pkg/config", ours: append(slices.Clone(nouns), "pkg/merchant"), others: []string{"go.yaml.in/yaml/v3", "github.com/sethvargo/go-envconfig"}},
+		{name: "pkg/telemetry", ours: nouns, others: []string{"github.com/prometheus/client_golang/..."}},
+		// 1b: adapters
+		{name: "pkg/store", ours: edge, others: []string{"database/sql", "github.com/jmoiron/sqlx", "github.com/lib/pq/...", "github.com/lib/pq", "github.com/pressly/goose/v3/...", "github.com/pressly/goose/v3", "github.com/google/uuid"}},
+		{name: "pkg/bus", ours: edge, others: []string{"github.com/nats-io/nats.go/...", "github.com/nats-io/nats.go", "github.com/google/uuid", "golang.org/x/..."}},
+		// 2: use cases
+		{name: "pkg/ingest", ours: edge, others: []string{"github.com/go-chi/chi/v5/...", "github.com/go-chi/chi/v5", "github.com/google/uuid", "golang.org/x/...", "github.com/prometheus/client_golang/..."}},
+		{name: "pkg/settle", ours: edge, others: useCaseLibraries()},
+		{name: "pkg/command", ours: edge, others: useCaseLibraries()},
+		{name: "pkg/outbox", ours: edge, others: useCaseLibraries()},
+		{name: "pkg/deadletter", ours: edge, others: useCaseLibraries()},
+		{name: "pkg/certificates", ours: edge, others: useCaseLibraries()},
+		// 3: surfaces
+		{name: "pkg/cli", ours: append(slices.Clone(protocols), "pkg/app/boot"), others: []string{"github.com/spf13/cobra", "github.com/jedib0t/go-pretty/v6/..."}},
+		// 4: composition
+		{name: "pkg/app/boot", ours: protocols, others: []string{"github.com/go-chi/chi/v5", "github.com/prometheus/client_golang/...", "golang.org/x/..."}},
+		{name: "pkg/app/ingest", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/ingest"), others: []string{"golang.org/x/...", "github.com/prometheus/client_golang/..."}},
+		{name: "pkg/app/worker", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/store", "pkg/settle", "pkg/command", "pkg/outbox", "pkg/deadletter", "pkg/certificates"), others: []string{"golang.org/x/...", "github.com/google/uuid", "github.com/prometheus/client_golang/..."}},
+		{name: "pkg/app/reconciler", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/store"), others: []string{"golang.org/x/...", "github.com/prometheus/client_golang/..."}},
+		{name: "pkg/app/devstack/...", ours: []string{"pkg/...", "schema"}, others: []string{"github.com/nats-io/nats.go/...", "github.com/nats-io/nats.go", "github.com/jedib0t/go-pretty/v6/...", "github.com/spf13/cobra", "github.com/google/uuid", "golang.org/x/...", "go.yaml.in/yaml/v3"}},
+		// published stand-in and test parts: they see no room of ours but their own
+		{name: "pkg/simulator/...", ours: []string{"pkg/simulator/..."}, others: []string{"github.com/go-chi/chi/v5/...", "github.com/go-chi/chi/v5", "github.com/google/uuid", "go.yaml.in/yaml/v3", "golang.org/x/..."}},
+		{name: "pkg/testkit/...", ours: []string{"pkg/testkit/...", "pkg/pay", "schema"}, others: []string{"database/sql", "github.com/lib/pq", "github.com/nats-io/nats-server/v2/...", "github.com/nats-io/nats.go/...", "github.com/nats-io/nats.go", "github.com/alicebob/miniredis/v2", "github.com/google/uuid", "github.com/stretchr/testify/...", "golang.org/x/..."}},
+		// 5: programs
+		{name: "cmd/ingest", ours: []string{"pkg/app/ingest", "pkg/app/boot", "pkg/config"}},
+		{name: "cmd/worker", ours: []string{"pkg/app/worker", "pkg/app/boot", "pkg/config"}},
+		{name: "cmd/reconciler", ours: []string{"pkg/app/reconciler", "pkg/app/boot", "pkg/config"}},
+		{name: "cmd/fenflow", ours: []string{"pkg/cli", "pkg/config", "pkg/store"}},
+		{name: "cmd/simulator", ours: []string{"pkg/simulator/..."}, others: []string{"github.com/spf13/cobra"}},
+		{name: "cmd/devstack", ours: []string{"pkg/app/..."}},
+		{name: "examples/...", ours: []string{"pkg/event"}, others: []string{"github.com/nats-io/nats.go/...", "github.com/nats-io/nats.go"}},
+		{name: "e2e/...", ours: []string{"pkg/..."}, others: []string{"github.com/...", "golang.org/x/..."}},
+		{name: "bench/...", ours: []string{"pkg/..."}, others: []string{"github.com/...", "golang.org/x/..."}},
+	}
+}
+
+// useCaseLibraries are what a use case may lean on: no driver among them.
+func useCaseLibraries() []string {
+	return []string{"github.com/google/uuid", "golang.org/x/...", "github.com/prometheus/client_golang/..."}
+}
+
+type listedPackage struct {
+	ImportPath string
+	Standard   bool
+	Module     *struct{ Path string }
+	Imports    []string
+	Deps       []string
+	GoFiles    []string
+}
+
+func goList(t *testing.T, args ...string) []listedPackage {
+	t.Helper()
+	var stderr bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list", "-json=ImportPath,Standard,Module,Imports,Deps,GoFiles"}, args...)...)
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	require.NoError(t, err, stderr.String())
+	var packages []listedPackage
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p listedPackage
+		err := dec.Decode(&p)
+		if errors.Is(err, io.EOF) {
+			return packages
+		}
+		require.NoError(t, err)
+		packages = append(packages, p)
+	}
+}
+
+func matches(patterns []string, name string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		if base, below := strings.CutSuffix(p, "/..."); below {
+			return name == base || strings.HasPrefix(name, base+"/")
+		}
+		return p == name
+	})
+}
+
+// isStandard: a path whose first element has no dot is the standard library's.
+func isStandard(imported string) bool {
+	return !strings.Contains(strings.SplitN(imported, "/", 2)[0], ".")
+}
+
+func TestLayering_every_package_opens_only_its_own_doors(t *testing.T) {
+	t.Parallel()
+	for _, p := range goList(t, "./...") {
+		name := strings.TrimPrefix(p.ImportPath, module+"/")
+		if len(p.GoFiles) == 0 {
+			continue
+		}
+		i := slices.IndexFunc(plan(), func(r room) bool { return matches([]string{r.name}, name) })
+		if !assertRoom(t, i, name) {
+			continue
+		}
+		r := plan()[i]
+		for _, imported := range p.Imports {
+			ours, isOurs := strings.CutPrefix(imported, module+"/")
+			switch {
+			case isOurs && !matches(r.ours, ours):
+				t.Errorf("%s imports %s: that door is shut (see the plan in layering_test.go)", name, ours)
+			case !isOurs && (!isStandard(imported) || imported == "database/sql") && !matches(r.others, imported):
+				t.Errorf("%s imports %s: that library belongs to another room", name, imported)
+			}
+		}
+	}
+}
+
+func assertRoom(t *testing.T, i int, name string) bool {
+	t.Helper()
+	if i < 0 {
+		t.Errorf("%s has no room in the plan: add one to layering_test.go, with what it may import", name)
+	}
+	return i >= 0
+}
+
+func TestLayering_the_edge_holds_no_database_and_no_server(t *testing.T) {
+	t.Parallel()
+	packages := goList(t, "./cmd/ingest")
+	require.Len(t, packages, 1)
+	for _, dep := range packages[0].Deps {
+		for _, forbidden := range []string{"database/sql", "github.com/lib/pq", "github.com/jmoiron/sqlx", "github.com/pressly/goose", "github.com/nats-io/nats-server", module + "/pkg/store", module + "/pkg/simulator", module + "/pkg/testkit"} {
+			require.False(t, dep == forbidden || strings.HasPrefix(dep, forbidden+"/"), "cmd/ingest reaches %s", dep)
+		}
+	}
+}
+
+func TestLayering_programs_are_doorways(t *testing.T) {
+	t.Parallel()
+	for _, p := range goList(t, "./cmd/...") {
+		require.Equal(t, "cmd", path.Dir(strings.TrimPrefix(p.ImportPath, module+"/")), "programs live in cmd/<name>")
+	}
+}

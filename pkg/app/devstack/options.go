@@ -1,0 +1,111 @@
+package devstack
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Options say where and how a stack runs.
+type Options struct {
+	Dir      string    // everything it writes; made if missing
+	Keep     bool      // keep the books for the next start
+	FreePort bool      // take free ports instead of the documented ones
+	Speed    float64   // how much faster the stand-in repeats notifications than WeChat does
+	Log      io.Writer // what a person reads: what was found, installed, started
+}
+
+// ports are the loopback ports of one stack.
+type ports struct {
+	notify, api, admin      int // ingest
+	workerAdmin, reconAdmin int
+	simulator               int
+	nats, monitor           int
+}
+
+// documentedPorts are those of docker-compose.yml and the README.
+func documentedPorts() ports {
+	return ports{notify: 8080, api: 8081, admin: 9090, workerAdmin: 9091, reconAdmin: 9092, simulator: 8090, nats: 4222, monitor: 8222}
+}
+
+// freePorts asks the system for ports that nobody listens on. All are held
+// open until the last one is known, so that they differ.
+func freePorts() (ports, error) {
+	var p ports
+	var held []net.Listener
+	defer func() {
+		for _, l := range held {
+			_ = l.Close()
+		}
+	}()
+	for _, target := range []*int{&p.notify, &p.api, &p.admin, &p.workerAdmin, &p.reconAdmin, &p.simulator, &p.nats, &p.monitor} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return ports{}, fmt.Errorf("find a free port: %w", err)
+		}
+		held = append(held, l)
+		*target = l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // a tcp listener has a TCP address
+	}
+	return p, nil
+}
+
+// busy names the documented ports that somebody else already listens on.
+func (p ports) busy() []string {
+	var taken []string
+	for _, port := range []int{p.notify, p.api, p.admin, p.workerAdmin, p.reconAdmin, p.simulator, p.nats, p.monitor} {
+		l, err := net.Listen("tcp", address(port))
+		if err != nil {
+			taken = append(taken, strconv.Itoa(port))
+			continue
+		}
+		_ = l.Close()
+	}
+	return taken
+}
+
+func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+func httpURL(port int) string { return "http://" + address(port) }
+
+// natsUsers are the users of deploy/nats.conf; subscriber is the business
+// system of the demo.
+func natsUsers() []string {
+	return []string{"notify", "api", "front", "worker", "reconciler", "console", "subscriber"}
+}
+
+// passwordVariable is the environment variable that deploy/nats.conf and the
+// roles read a user's password from.
+func passwordVariable(user string) string {
+	return "FENFLOW_NATS_" + strings.ToUpper(user) + "_PASSWORD"
+}
+
+// newPasswords makes a password for each user of this run.
+func newPasswords() map[string]string {
+	passwords := map[string]string{}
+	for _, user := range natsUsers() {
+		secret := make([]byte, 16)
+		_, _ = rand.Read(secret) // never fails: crypto/rand.Read ends the program instead
+		// A leading letter: the configuration language of NATS would read some
+		// hex strings as numbers.
+		passwords[user] = "p" + hex.EncodeToString(secret)
+	}
+	return passwords
+}
+
+// environment gives the passwords of some users as variables.
+func environment(passwords map[string]string, users ...string) []string {
+	env := make([]string, 0, len(users))
+	for _, user := range users {
+		env = append(env, passwordVariable(user)+"="+passwords[user])
+	}
+	return env
+}
+
+func (o Options) path(parts ...string) string {
+	return filepath.Join(append([]string{o.Dir}, parts...)...)
+}

@@ -1,0 +1,95 @@
+package devstack
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+)
+
+// Report is what a demo run found. It is the JSON document of
+// `devstack demo --json`; a figure without samples is null.
+type Report struct {
+	Orders                 int         `json:"orders"`                  // placed through the HTTP API
+	Paid                   int         `json:"paid"`                    // by the stand-in's ledger
+	Events                 int         `json:"events"`                  // orders whose order.paid the subscriber received
+	DuplicateNotifications int         `json:"duplicate_notifications"` // deliveries of a notice already acknowledged
+	DuplicateEvents        int         `json:"duplicate_events"`        // messages in EVENT whose event id was there before
+	Lost                   int         `json:"lost"`                    // paid without an event
+	ForgedSent             int         `json:"forged_sent"`
+	ForgedAccepted         int         `json:"forged_accepted"` // answered 2xx, or with any effect
+	Restarts               int         `json:"restarts"`        // processes that died and were started again
+	AckMS                  Percentiles `json:"ack_ms"`          // notification sent to its answer
+	PaidEventMS            Percentiles `json:"paid_event_ms"`   // the ledger's time of payment to receipt by the subscriber
+	Seconds                *float64    `json:"seconds"`         // after start-up
+	Error                  string      `json:"error,omitempty"`
+}
+
+// Percentiles are milliseconds; nil without samples.
+type Percentiles struct {
+	P50 *float64 `json:"p50"`
+	P99 *float64 `json:"p99"`
+}
+
+// percentiles picks by nearest rank.
+func percentiles(samples []float64) Percentiles {
+	if len(samples) == 0 {
+		return Percentiles{}
+	}
+	sorted := slices.Clone(samples)
+	slices.Sort(sorted)
+	pick := func(q float64) *float64 {
+		i := min(int(q*float64(len(sorted))), len(sorted)-1)
+		return new(round2(sorted[i]))
+	}
+	return Percentiles{P50: pick(0.50), P99: pick(0.99)}
+}
+
+func round2(f float64) float64 { return float64(int64(f*100+0.5)) / 100 }
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// Good says whether every promise held: each order was paid and became one
+// event, nothing came twice, no forgery was believed.
+func (r Report) Good() bool {
+	return r.Error == "" && r.Orders == r.Paid && r.Paid == r.Events && r.DuplicateEvents == 0 && r.Lost == 0 && r.ForgedAccepted == 0
+}
+
+func (r Report) writeJSON(w io.Writer) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(r); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	return nil
+}
+
+// writeTable is the same for people.
+func (r Report) writeTable(w io.Writer) {
+	figure := func(f *float64) string {
+		if f == nil {
+			return "–"
+		}
+		return fmt.Sprintf("%.2f", *f)
+	}
+	t := table.NewWriter()
+	t.SetOutputMirror(w)
+	t.SetStyle(table.StyleRounded)
+	t.AppendRows([]table.Row{
+		{"orders placed", r.Orders},
+		{"paid, by the platform's ledger", r.Paid},
+		{"order.paid events received", r.Events},
+		{"duplicate notifications delivered", r.DuplicateNotifications},
+		{"duplicate events", r.DuplicateEvents},
+		{"lost (paid without event)", r.Lost},
+		{"forgeries sent / accepted", fmt.Sprintf("%d / %d", r.ForgedSent, r.ForgedAccepted)},
+		{"processes restarted", r.Restarts},
+		{"notification → answer, ms p50 / p99", figure(r.AckMS.P50) + " / " + figure(r.AckMS.P99)},
+		{"payment → event, ms p50 / p99", figure(r.PaidEventMS.P50) + " / " + figure(r.PaidEventMS.P99)},
+		{"seconds", figure(r.Seconds)},
+	})
+	t.Render()
+}

@@ -1,0 +1,14 @@
+// Package worker composes the worker: a configuration becomes a running role.
+//
+// Its job: open the database and the bus, prove that both keep what they
+// acknowledge, and run settlement, commands, the outbox relay, the letter
+// sweep, platform certificates and housekeeping until it is told to stop. Its
+// neighbours are the use cases and adapters that it wires; boot gives it
+// signals, health and logs.
+//
+// It guarantees that nothing is consumed before durability is proven, that
+// commands and settlement have connections of their own, and that a stop
+// finishes what is in hand: consumers first, then the relay of their events.
+//
+// It leaves to others: every decision about an order.
+package worker

@@ -1,0 +1,127 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/fenflow/fenflow/pkg/app/boot"
+	"github.com/fenflow/fenflow/pkg/bus"
+	"github.com/fenflow/fenflow/pkg/problem"
+	"github.com/fenflow/fenflow/pkg/store"
+)
+
+// parts are what the worker leans on. Settlement and commands have pools of
+// their own: a merchant's slow calls must not hold up anybody's settlement.
+type parts struct {
+	settlement *store.Store
+	commands   *store.Store
+	bus        *bus.Bus
+}
+
+// The pauses of whatever waits for our own database or broker.
+const (
+	firstPause = 200 * time.Millisecond
+	lastPause  = 5 * time.Second
+	// drainTimeout bounds the last words to the broker.
+	drainTimeout = 5 * time.Second
+)
+
+// open connects to database and broker, and waits for them without end. What
+// waiting cannot mend ends the role: a schema that is older than the program,
+// credentials that are refused.
+func open(ctx context.Context, env boot.Env) (p parts, err error) {
+	defer func() {
+		if err != nil {
+			p.close(env.Logger)
+		}
+	}()
+	url := env.Config.Postgres.URL.Reveal()
+	config := store.Config{URL: url, MaxConns: env.Config.Postgres.MaxConnections, RequireStandby: env.Config.Postgres.Standby == "required", Name: "fenflow-worker"}
+	if err := insist(ctx, func() (err error) { p.settlement, err = store.Open(ctx, config); return err }, env.Logger, "open database"); err != nil {
+		return p, err
+	}
+	if err := refusePending(ctx, url); err != nil {
+		return p, err
+	}
+	config.Name = "fenflow-worker-commands"
+	if err := insist(ctx, func() (err error) { p.commands, err = store.Open(ctx, config); return err }, env.Logger, "open database"); err != nil {
+		return p, err
+	}
+	p.bus, err = bus.Connect(ctx, bus.Config{
+		URL: env.Config.NATS.URL, Role: "worker", Password: env.Config.NATSPassword("worker").Reveal(),
+		Replicas: env.Config.NATS.Replicas, Logger: env.Logger,
+	})
+	if err != nil {
+		return p, problem.Wrap(problem.BrokerUnavailable, err, "NATS refuses the worker")
+	}
+	env.Health.Add("postgres", p.settlement.Ping)
+	env.Health.Add("nats", p.connected)
+	return p, insist(ctx, func() error { return p.bus.EnsureStreams(ctx) }, env.Logger, "ensure streams")
+}
+
+func (p parts) connected(context.Context) error {
+	if !p.bus.Connected() {
+		return errors.New("NATS is away")
+	}
+	return nil
+}
+
+// refusePending declines to run on an older schema.
+func refusePending(ctx context.Context, url string) error {
+	migrations, err := store.MigrationStatus(ctx, url)
+	if err != nil {
+		return problem.Wrap(problem.DatabaseUnavailable, err, "the schema's version cannot be read")
+	}
+	pending := store.Pending(migrations)
+	if pending > 0 {
+		return problem.Newf(problem.MigrationsPending, "%d of %d migrations are pending; run `fenflow migrate up`", pending, len(migrations))
+	}
+	return nil
+}
+
+func (p parts) close(log *slog.Logger) {
+	if p.bus != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+		defer cancel()
+		if err := p.bus.Drain(ctx); err != nil {
+			log.Warn("the broker was left without a farewell", "error", err)
+		}
+	}
+	for _, pool := range []*store.Store{p.settlement, p.commands} {
+		if pool == nil {
+			continue
+		}
+		if err := pool.Close(); err != nil {
+			log.Warn("the database was left without a farewell", "error", err)
+		}
+	}
+}
+
+// insist repeats a step until it works, telling once that it waits.
+func insist(ctx context.Context, step func() error, log *slog.Logger, name string) error {
+	told := false
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		err := step()
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return fmt.Errorf("%s: %w", name, ctx.Err())
+		case !store.Retryable(err):
+			return fmt.Errorf("%s: %w", name, err)
+		case !told:
+			told = true
+			log.WarnContext(ctx, "waiting", "for", name, "error", err)
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return fmt.Errorf("%s: %w", name, ctx.Err())
+		}
+	}
+}

@@ -1,0 +1,174 @@
+package worker
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fenflow/fenflow/pkg/app/boot"
+	"github.com/fenflow/fenflow/pkg/bus"
+	"github.com/fenflow/fenflow/pkg/certificates"
+	"github.com/fenflow/fenflow/pkg/command"
+	"github.com/fenflow/fenflow/pkg/deadletter"
+	"github.com/fenflow/fenflow/pkg/outbox"
+	"github.com/fenflow/fenflow/pkg/pay"
+	"github.com/fenflow/fenflow/pkg/settle"
+	"github.com/fenflow/fenflow/pkg/store"
+)
+
+// worker is the role with everything wired.
+type worker struct {
+	env       boot.Env
+	parts     parts
+	merchants *merchants
+	keys      *keys
+	relay     *outbox.Relay
+	settle    *settle.Service
+	letters   *deadletter.Sweeper
+	commands  *command.Service
+	certs     *certificates.Service
+	proof     *proof
+	upkeep    *upkeep
+}
+
+// Main runs the worker until ctx ends.
+func Main(ctx context.Context, env boot.Env) error {
+	known, err := newMerchants(env)
+	if err != nil {
+		return err
+	}
+	parts, err := open(ctx, env)
+	if err != nil {
+		return err
+	}
+	defer parts.close(env.Logger)
+	return wire(env, parts, known).run(ctx)
+}
+
+func wire(env boot.Env, p parts, known *merchants) *worker {
+	w := &worker{env: env, parts: p, merchants: known}
+	log, registry := env.Logger, env.Registry
+	w.relay = outbox.New(p.settlement, p.bus, log, registry)
+	w.certs = certificates.New(shelf{p.settlement}, p.bus, known, log, time.Now)
+	w.keys = &keys{merchants: known, certificates: w.certs, now: time.Now}
+	w.settle = settle.New(settle.Options{
+		Books: p.settlement, Merchants: known, Keys: w.keys, Relay: w.relay,
+		Retryable: store.Retryable, Now: time.Now, Log: log, Registry: registry,
+	})
+	w.letters = deadletter.New(p.settlement, w.settle, log)
+	w.commands = command.New(command.Options{
+		Books: p.commands, Merchants: known, Letters: w.letters, Relay: w.relay,
+		NotifyURL: known.notifyURL, Retryable: store.Retryable, Now: time.Now, Nonce: rand.Text,
+		Log: log, Registry: registry,
+	})
+	w.proof = newProof(p, env)
+	w.upkeep = newUpkeep(p, env)
+	return w
+}
+
+// run is the role's life:
+//
+//  1. what needs no proof starts: answers to the edge, certificates, relay;
+//  2. durability is proven, and proven again whenever it may have changed;
+//  3. only then is anything consumed;
+//  4. at the end consumers finish what they hold, then the relay what they made.
+func (w *worker) run(ctx context.Context) error {
+	w.env.Health.Add("durability", w.proof.check)
+	relaying, stopRelay := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopRelay()
+	relay := make(chan error, 1)
+	go func() { relay <- w.relay.Run(relaying) }()
+
+	group, ctx := errgroup.WithContext(ctx)
+	start := func(name string, part func(context.Context) error) {
+		group.Go(func() error {
+			if err := part(ctx); err != nil && ctx.Err() == nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			return nil
+		})
+	}
+	start("platform certificates", w.keepCertificates)
+	start("configuration", w.keys.watch(w.env))
+	start("answer v2 checks", w.serve(bus.RequestVerifyV2, w.settle.VerifyV2))
+	start("answer key refreshes", w.serve(bus.RequestVerifyKeys, w.certs.Answer))
+	start("answer reads of orders", w.serve(bus.RequestReadOrder, w.commands.ReadOrder))
+	start("answer reads of commands", w.serve(bus.RequestReadCommand, w.commands.ReadCommand))
+	start("durability", w.proof.keep)
+	start("upkeep", w.upkeep.keep)
+	start("letters", w.letters.Run)
+	start("live notifications", w.afterProof(w.consume(bus.SubjectLive)))
+	start("replayed notifications", w.afterProof(w.consume(bus.SubjectReplay)))
+	start("commands", w.afterProof(w.consumeCommands))
+	err := group.Wait()
+	stopRelay()
+	return errors.Join(err, <-relay)
+}
+
+// keepCertificates loads what is known from before, then fetches for ever.
+func (w *worker) keepCertificates(ctx context.Context) error {
+	for _, mchid := range w.merchants.All() {
+		if err := insist(ctx, func() error { return w.certs.Load(ctx, mchid) }, w.env.Logger, "load platform certificates"); err != nil {
+			return err
+		}
+	}
+	w.merchants.loaded()
+	return w.certs.Run(ctx)
+}
+
+func (w *worker) serve(subject string, answer func(context.Context, []byte) ([]byte, error)) func(context.Context) error {
+	return func(ctx context.Context) error { return w.parts.bus.Serve(ctx, subject, answer) }
+}
+
+// afterProof holds a consumer back until durability is proven once and the
+// certificates of earlier days are loaded. It is not stopped by a later bad
+// verdict: what the bus has taken is safer settled than not.
+func (w *worker) afterProof(part func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		for _, gate := range []<-chan struct{}{w.proof.proven, w.merchants.ready} {
+			select {
+			case <-gate:
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		return part(ctx)
+	}
+}
+
+func (w *worker) consume(subject string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		options := bus.ConsumeOptions{Subject: subject, AckWait: w.env.Config.Waits.AckWait}
+		return w.parts.bus.ConsumeNotifications(ctx, options, w.settle.Settle)
+	}
+}
+
+// consumeCommands gives each merchant its consumer, those that are configured
+// later included. A merchant that went away keeps its consumer until the next
+// start; its commands are refused.
+func (w *worker) consumeCommands(ctx context.Context) error {
+	options := bus.CommandOptions{AckWait: w.env.Config.Waits.AckWait}
+	group, ctx := errgroup.WithContext(ctx)
+	started := map[pay.MchID]bool{}
+	for {
+		changed := w.merchants.next()
+		var fresh []pay.MchID
+		for _, mchid := range w.merchants.All() {
+			if !started[mchid] {
+				started[mchid], fresh = true, append(fresh, mchid)
+			}
+		}
+		if len(fresh) > 0 {
+			group.Go(func() error { return w.parts.bus.ConsumeCommands(ctx, fresh, options, w.commands.Execute) })
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return group.Wait()
+		}
+	}
+}

@@ -1,0 +1,87 @@
+package bus
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/fenflow/fenflow/pkg/pay"
+)
+
+// The streams.
+const (
+	StreamNotify   = "NOTIFY"
+	StreamCommand  = "COMMAND"
+	StreamEvent    = "EVENT"
+	StreamRejected = "REJECTED"
+	streamKeys     = "KV_platform_keys" // a key-value bucket is a stream of this name
+)
+
+// The lanes of notifications that have a consumer each.
+const (
+	SubjectLive   = "pay.notify.live.*"
+	SubjectReplay = "pay.notify.replay"
+)
+
+// Requests between roles, answered by the worker.
+const (
+	RequestVerifyV2    = "fenflow.verify.v2"
+	RequestVerifyKeys  = "fenflow.verify.keys"
+	RequestReadOrder   = "fenflow.read.order"
+	RequestReadCommand = "fenflow.read.command"
+)
+
+// SubscriberConsumer is the durable consumer on EVENT that the worker makes
+// for business systems, and SubscriberAPIPrefix the JetStream API prefix under
+// which deploy/nats.conf lets them reach it.
+const (
+	SubscriberConsumer  = "business"
+	SubscriberAPIPrefix = "fenflow.events"
+)
+
+const (
+	subjectLive     = "pay.notify.live."
+	subjectRejected = "pay.rejected."
+	subjectCommand  = "pay.command."
+	subjectEvent    = "pay.event."
+
+	keyPrefix   = "$KV.platform_keys."
+	keysChanged = "fenflow.platform." // where the broker repeats each stored key
+	keysRead    = "fenflow.keys"      // deploy/nats.conf maps it to the bucket's direct get
+)
+
+// token refuses what would change the shape of a subject.
+func token(what, s string) error {
+	if s == "" || strings.ContainsAny(s, ".*> \t\r\n") {
+		return fmt.Errorf("%s %q cannot be part of a subject", what, s)
+	}
+	return nil
+}
+
+// nounVerb refuses what is not two tokens, such as "order.create".
+func nounVerb(what, s string) error {
+	noun, verb, _ := strings.Cut(s, ".")
+	if token(what, noun) != nil || token(what, verb) != nil {
+		return fmt.Errorf("%s %q must be two words with a dot between", what, s)
+	}
+	return nil
+}
+
+func eventSubject(e pay.Outgoing) (string, error) {
+	if err := token("mchid", string(e.MchID)); err != nil {
+		return "", err
+	}
+	if err := nounVerb("fact", string(e.Fact)); err != nil {
+		return "", err
+	}
+	return subjectEvent + string(e.MchID) + "." + string(e.Fact), nil
+}
+
+func commandSubject(c pay.Command) (string, error) {
+	if err := token("mchid", string(c.MchID)); err != nil {
+		return "", err
+	}
+	if err := nounVerb("command kind", string(c.Kind)); err != nil {
+		return "", err
+	}
+	return subjectCommand + string(c.Kind) + "." + string(c.MchID), nil
+}

@@ -1,0 +1,130 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fenflow/fenflow/pkg/app/boot"
+	"github.com/fenflow/fenflow/pkg/config"
+	"github.com/fenflow/fenflow/pkg/problem"
+)
+
+// Deps are what the command line needs from the process around it.
+type Deps struct {
+	Stdout   io.Writer
+	Stderr   io.Writer
+	Lookup   func(string) (string, bool)
+	Environ  []string
+	Random   io.Reader // of keys: crypto/rand.Reader
+	Build    boot.Build
+	Migrator Migrator
+}
+
+// Run executes one command line (without the program's name) and returns the
+// exit code.
+func Run(ctx context.Context, d Deps, args []string) int {
+	c := &commandLine{Deps: d, json: wantsJSON(args)}
+	root := c.root()
+	root.SetArgs(args)
+	root.SetIn(strings.NewReader(""))
+	root.SetOut(c.helpWriter())
+	root.SetErr(d.Stderr)
+	if err := root.ExecuteContext(ctx); err != nil {
+		return c.fail(asUsage(err))
+	}
+	return c.exit
+}
+
+// commandLine is one run.
+type commandLine struct {
+	Deps
+	json bool
+	file string
+	set  map[string]string
+	exit int
+}
+
+// wantsJSON looks for --json by itself, so that a command line that does not
+// parse is answered in JSON too.
+func wantsJSON(args []string) bool {
+	if end := slices.Index(args, "--"); end >= 0 {
+		args = args[:end]
+	}
+	return slices.Contains(args, "--json") || slices.Contains(args, "--json=true")
+}
+
+// helpWriter keeps help off stdout where a program reads it.
+func (c *commandLine) helpWriter() io.Writer {
+	if c.json {
+		return c.Stderr
+	}
+	return c.Stdout
+}
+
+func (c *commandLine) root() *cobra.Command {
+	root := c.group("fenflow", "Operate fenflow: migrations, configuration, keys, error codes")
+	root.Long = "fenflow operates a payment pipeline for WeChat Pay.\n\nExit codes: 0 done, 1 internal error, 2 command line not understood, 3 configuration not usable,\n4 no such thing, 5 refused, 6 not allowed, 7 try again later, 8 migrations are pending."
+	root.SilenceUsage, root.SilenceErrors = true, true
+	root.CompletionOptions.DisableDefaultCmd = true
+	flags := root.PersistentFlags()
+	flags.StringVar(&c.file, "config", "", "configuration file (default: "+config.FileVariable+", else fenflow.yaml)")
+	flags.StringToStringVar(&c.set, "set", nil, "override one setting, such as listen.admin=:9090")
+	flags.BoolVar(&c.json, "json", c.json, "print one JSON document on stdout")
+	root.AddCommand(c.migrate(), c.config(), c.key(), c.explain(), c.version())
+	return root
+}
+
+// group is a command that only holds others.
+func (c *commandLine) group(use, short string, commands ...*cobra.Command) *cobra.Command {
+	g := &cobra.Command{Use: use, Short: short, Args: cobra.ArbitraryArgs}
+	g.RunE = func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) > 0:
+			return problem.Newf(problem.Usage, "%q is not a command of %q%s", args[0], cmd.CommandPath(), suggestion(cmd, args[0]))
+		case c.json:
+			return problem.Newf(problem.Usage, "%q needs a command", cmd.CommandPath())
+		}
+		return cmd.Help()
+	}
+	g.AddCommand(commands...)
+	return g
+}
+
+func suggestion(cmd *cobra.Command, name string) string {
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(name); len(near) > 0 {
+		return "; did you mean " + near[0] + "?"
+	}
+	return ""
+}
+
+// leaf is a command that does something. It returns its answer instead of
+// printing it, so that there is one place that prints.
+func (c *commandLine) leaf(use, short string, args cobra.PositionalArgs, do func(ctx context.Context, args []string) (answer, error)) *cobra.Command {
+	return &cobra.Command{Use: use, Short: short, Args: args, RunE: func(cmd *cobra.Command, args []string) error {
+		a, err := do(cmd.Context(), args)
+		if err != nil {
+			return err
+		}
+		c.exit = a.exit
+		return c.print(a)
+	}}
+}
+
+// asUsage: what is not one of our errors comes from the parser of the command line.
+func asUsage(err error) error {
+	var p *problem.Error
+	if errors.As(err, &p) {
+		return err
+	}
+	return problem.New(problem.Usage, strings.ReplaceAll(err.Error(), "\n", " "))
+}
+
+func (c *commandLine) load(role config.Role) (config.Config, error) {
+	return config.Load(config.Options{File: c.file, Flags: c.set, Lookup: c.Lookup, Environ: c.Environ, Role: role})
+}

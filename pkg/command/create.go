@@ -1,0 +1,135 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/fenflow/fenflow/pkg/pay"
+	"github.com/fenflow/fenflow/pkg/problem"
+)
+
+const (
+	// firstCheckAfter: an order is asked about a minute after it was placed,
+	// whatever became of its prepay call.
+	firstCheckAfter = time.Minute
+	// credentialMargin: a credential with less time left is renewed rather
+	// than given to a buyer.
+	credentialMargin = 5 * time.Minute
+)
+
+// createOrder is order.create:
+//
+//  1. read the command;
+//  2. find the order under its number, or put it into the books, with the
+//     bytes of the prepay call, before WeChat Pay hears of it;
+//  3. another order under the number is a conflict;
+//  4. an order that needs nothing from WeChat Pay is answered as it stands;
+//  5. otherwise WeChat Pay is called with the stored bytes.
+func (s *Service) createOrder(ctx context.Context, cmd pay.Command) (ending, error) {
+	credentials, known := s.Merchants.Credentials(cmd.MchID)
+	wechat, reachable := s.Merchants.WeChat(cmd.MchID)
+	if !known || !reachable || credentials.Merchant.Protocol == pay.ProtocolV2 {
+		return failed(pay.CommandRefused, problem.Newf(problem.Refused, "merchant %s cannot place orders: it is not configured here, or not for protocol v3", cmd.MchID)), nil
+	}
+	asked, bad := parse(cmd, credentials.Merchant)
+	if bad != nil {
+		return failed(pay.CommandRefused, bad), nil
+	}
+	// One at a time for each number: a second prepay call would take the
+	// first caller's code_url out of use.
+	unlock, err := s.numbers.lock(ctx, cmd.MchID, cmd.OutTradeNo)
+	if err != nil {
+		return ending{}, err
+	}
+	defer unlock()
+	order, fresh, end, err := s.findOrPlace(ctx, cmd, asked, wechat)
+	if err != nil || end != nil {
+		return orZero(end), err
+	}
+	if order.Digest != cmd.Digest {
+		return failed(pay.CommandConflict, problem.Newf(problem.Conflict, "out_trade_no %s is taken by an order with other parameters", cmd.OutTradeNo)), nil
+	}
+	if end := s.asItStands(cmd, order); end != nil {
+		return *end, nil
+	}
+	return s.prepay(ctx, call{wechat: wechat, order: order, fresh: fresh, deadline: cmd.Deadline})
+}
+
+// findOrPlace gives the order under the number. fresh: this call made it, so
+// WeChat Pay cannot know it yet from us.
+func (s *Service) findOrPlace(ctx context.Context, cmd pay.Command, asked pay.Order, wechat WeChat) (order pay.Order, fresh bool, end *ending, err error) {
+	order, found, err := s.Books.Order(ctx, cmd.MchID, cmd.OutTradeNo)
+	switch {
+	case err != nil:
+		return order, false, nil, fmt.Errorf("look up order: %w", err)
+	case found:
+		return order, false, nil, nil
+	case s.tooLate(cmd):
+		return order, false, expired("the command reached a worker after its deadline"), nil
+	}
+	now := s.Now().UTC()
+	asked.CreatedAt, asked.UpdatedAt, asked.NextCheckAt = now, now, now.Add(firstCheckAfter)
+	if asked.PrepayRequest, err = wechat.PrepayBody(asked, s.NotifyURL(cmd.MchID)); err != nil {
+		return order, false, nil, fmt.Errorf("make prepay request: %w", err)
+	}
+	order, fresh, events, err := s.Books.CreateOrder(ctx, asked)
+	if err != nil {
+		return order, false, nil, fmt.Errorf("create order: %w", err)
+	}
+	s.Relay.Hand(events)
+	if !fresh {
+		return order, false, nil, nil
+	}
+	order, err = s.takeEarlyPayment(ctx, order)
+	return order, true, nil, err
+}
+
+// takeEarlyPayment settles payments that came before their order.
+func (s *Service) takeEarlyPayment(ctx context.Context, order pay.Order) (pay.Order, error) {
+	retried, err := s.Letters.Retry(ctx, order.MchID, order.OutTradeNo)
+	if err != nil {
+		// The sweep tries them again; the order is not held up.
+		s.Log.WarnContext(ctx, "waiting letters of a new order are left to the sweep", "mchid", order.MchID, "out_trade_no", order.OutTradeNo, "error", err)
+	}
+	if retried == 0 {
+		return order, nil
+	}
+	now, found, err := s.Books.Order(ctx, order.MchID, order.OutTradeNo)
+	if err != nil || !found {
+		return order, err
+	}
+	return now, nil
+}
+
+// asItStands answers an order for which WeChat Pay need not, or must not, be
+// called; nil otherwise.
+func (s *Service) asItStands(cmd pay.Command, order pay.Order) *ending {
+	switch order.State {
+	case pay.OrderPaid, pay.OrderClosed:
+		return done(order, statusKnown)
+	case pay.OrderFailed:
+		return refusedBy(order)
+	case pay.OrderAwaitingPayment:
+		if s.live(order) || s.tooLate(cmd) || !order.ExpiresAt.After(s.Now()) {
+			return done(order, statusKnown)
+		}
+	case pay.OrderCreated:
+		switch {
+		case s.tooLate(cmd):
+			return expired("the command reached a worker after its deadline")
+		case !order.ExpiresAt.After(s.Now()):
+			return expired("the order's expires_at has passed; use a new out_trade_no")
+		}
+	}
+	return nil
+}
+
+// live says whether a buyer can pay with the credential that we have.
+func (s *Service) live(o pay.Order) bool {
+	return !o.Credential.Zero() && o.Credential.ExpiresAt.After(s.Now().Add(credentialMargin))
+}
+
+func (s *Service) tooLate(cmd pay.Command) bool {
+	return !cmd.Deadline.IsZero() && s.Now().After(cmd.Deadline)
+}

@@ -1,0 +1,109 @@
+package command
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/fenflow/fenflow/pkg/merchant"
+	"github.com/fenflow/fenflow/pkg/pay"
+	"github.com/fenflow/fenflow/pkg/problem"
+)
+
+// request is the body of order.create on the wire; package ingest writes it.
+type request struct {
+	OutTradeNo  string     `json:"out_trade_no"`
+	AppID       string     `json:"appid"`
+	Client      string     `json:"client"`
+	Description string     `json:"description"`
+	AmountFen   int64      `json:"amount_fen"`
+	Currency    string     `json:"currency"`
+	OpenID      string     `json:"openid"`
+	Attach      string     `json:"attach"`
+	ExpiresAt   *time.Time `json:"expires_at"` // what the shop said; TimeExpire is what counts
+	TimeExpire  time.Time  `json:"time_expire"`
+}
+
+// parse reads the order out of a command. The edge has checked it for the
+// shop's sake; this is for ours: nothing unfit reaches the books.
+func parse(cmd pay.Command, m merchant.Merchant) (pay.Order, *problem.Error) {
+	var r request
+	dec := json.NewDecoder(bytes.NewReader(cmd.Body))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&r); err != nil {
+		return pay.Order{}, problem.Wrap(problem.Malformed, errors.New("body of order.create does not parse"), "the order cannot be read")
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return pay.Order{}, problem.New(problem.Malformed, "there is more than one document in the body")
+	}
+	if fields := r.check(cmd, m); len(fields) > 0 {
+		return pay.Order{}, problem.InvalidFields(fields...)
+	}
+	return pay.Order{
+		MchID: cmd.MchID, OutTradeNo: cmd.OutTradeNo, AppID: pay.AppID(r.AppID), Client: pay.Client(r.Client),
+		Protocol: pay.ProtocolV3, Description: r.Description, Amount: pay.Fen(r.AmountFen), Currency: r.Currency,
+		OpenID: pay.OpenID(r.OpenID), Attach: r.Attach, Digest: cmd.Digest, State: pay.OrderCreated,
+		ExpiresAt: r.TimeExpire.UTC(),
+	}, nil
+}
+
+func (r request) check(cmd pay.Command, m merchant.Merchant) []problem.Field {
+	var fields []problem.Field
+	bad := func(field, format string, args ...any) {
+		fields = append(fields, problem.Field{Field: field, Message: fmt.Sprintf(format, args...)})
+	}
+	if _, err := pay.ParseOutTradeNo(r.OutTradeNo); err != nil {
+		bad("out_trade_no", "%s", err)
+	} else if r.OutTradeNo != string(cmd.OutTradeNo) {
+		bad("out_trade_no", "is not the command's")
+	}
+	if !m.HasApp(pay.AppID(r.AppID)) {
+		bad("appid", "is not one of merchant %s", m.MchID)
+	}
+	if r.AmountFen <= 0 {
+		bad("amount_fen", "must be an integer greater than 0, got %d", r.AmountFen)
+	}
+	if r.Currency != pay.CNY {
+		bad("currency", "must be %s", pay.CNY)
+	}
+	if r.TimeExpire.IsZero() {
+		bad("time_expire", "is missing")
+	}
+	r.checkPayer(bad)
+	for name, text := range map[string]string{"description": r.Description, "openid": r.OpenID, "attach": r.Attach} {
+		if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+			bad(name, "must be UTF-8 without NUL")
+		}
+	}
+	return fields
+}
+
+func (r request) checkPayer(bad func(field, format string, args ...any)) {
+	switch pay.Client(r.Client) {
+	case pay.ClientJSAPI, pay.ClientMiniProgram:
+		if r.OpenID == "" {
+			bad("openid", "is required for client %s", r.Client)
+		}
+	case pay.ClientNative:
+		if r.OpenID != "" {
+			bad("openid", "has no meaning for client native")
+		}
+	default:
+		bad("client", "must be jsapi, mini_program or native")
+	}
+}
+
+// clip bounds outside text in a message.
+func clip(s string) string {
+	const most = 64
+	s = strings.ToValidUTF8(s, "?")
+	if len(s) > most {
+		return strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
+}

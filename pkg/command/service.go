@@ -1,0 +1,151 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/fenflow/fenflow/pkg/merchant"
+	"github.com/fenflow/fenflow/pkg/pay"
+	"github.com/fenflow/fenflow/pkg/problem"
+	"github.com/fenflow/fenflow/pkg/wechatpay"
+)
+
+// Books are the orders and commands in the database.
+type Books interface {
+	Order(ctx context.Context, mchid pay.MchID, no pay.OutTradeNo) (pay.Order, bool, error)
+	CreateOrder(ctx context.Context, o pay.Order) (order pay.Order, created bool, events []pay.Outgoing, err error)
+	Settle(ctx context.Context, entries []pay.Entry, policies func(pay.MchID) pay.Policies) (pay.Settled, error)
+	Command(ctx context.Context, mchid pay.MchID, id pay.CommandID) (pay.CommandResult, bool, error)
+	FinishCommand(ctx context.Context, result pay.CommandResult) error
+}
+
+// WeChat is one merchant's way to WeChat Pay.
+type WeChat interface {
+	PrepayBody(o pay.Order, notifyURL string) ([]byte, error)
+	Prepay(ctx context.Context, o pay.Order) (pay.Credential, wechatpay.Answer, error)
+	QueryOrder(ctx context.Context, no pay.OutTradeNo) (wechatpay.OrderAnswer, error)
+}
+
+// Merchants knows the merchants with their secrets and their way to WeChat Pay.
+type Merchants interface {
+	Credentials(mchid pay.MchID) (*merchant.Credentials, bool)
+	WeChat(mchid pay.MchID) (WeChat, bool)
+}
+
+// Letters retries payments that came before their order.
+type Letters interface {
+	Retry(ctx context.Context, mchid pay.MchID, no pay.OutTradeNo) (int, error)
+}
+
+// Relay takes the events of a commit. It never waits.
+type Relay interface {
+	Hand(events []pay.Outgoing)
+}
+
+// Options are what a Service is made of.
+type Options struct {
+	Books     Books
+	Merchants Merchants
+	Letters   Letters
+	Relay     Relay
+	// NotifyURL is where WeChat Pay is to post about a merchant's orders.
+	NotifyURL func(mchid pay.MchID) string
+	// Retryable says whether an error of Books may go away by itself.
+	Retryable func(error) bool
+	Now       func() time.Time
+	Nonce     func() string
+	Log       *slog.Logger
+	Registry  prometheus.Registerer
+}
+
+// Service carries out commands.
+type Service struct {
+	Options
+	numbers numbers
+	metrics metrics
+}
+
+// New makes a Service.
+func New(o Options) *Service {
+	return &Service{Options: o, metrics: newMetrics(o.Registry)}
+}
+
+// Execute carries out one command and records how it ended. It may be called
+// again for the same command: what is finished is answered from its row.
+//
+// An error means that the database is away: nothing is recorded, and the
+// command comes again.
+func (s *Service) Execute(ctx context.Context, cmd pay.Command) (pay.CommandResult, error) {
+	done, found, err := s.Books.Command(ctx, cmd.MchID, cmd.ID)
+	if err != nil {
+		return pay.CommandResult{}, fmt.Errorf("look up command: %w", err)
+	}
+	if found {
+		return done, nil
+	}
+	end, err := s.carryOut(ctx, cmd)
+	if err != nil {
+		return pay.CommandResult{}, err
+	}
+	result, err := s.resultOf(cmd, end)
+	if err != nil {
+		return pay.CommandResult{}, err
+	}
+	if err := s.Books.FinishCommand(ctx, result); err != nil {
+		return pay.CommandResult{}, fmt.Errorf("record command: %w", err)
+	}
+	s.report(ctx, result, end)
+	return result, nil
+}
+
+// carryOut decides and acts. A fault of ours is an outcome too, unless the
+// database is away: a command that fails for ever must not come for ever.
+func (s *Service) carryOut(ctx context.Context, cmd pay.Command) (end ending, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.Log.ErrorContext(ctx, "panic in a command", "mchid", cmd.MchID, "command_id", cmd.ID, "panic", harmless(p), "stack", string(debug.Stack()))
+			end, err = failed(pay.CommandUnavailable, problem.New(problem.Internal, "fenflow failed; repeat the same request with the same number")), nil
+		}
+	}()
+	if cmd.Kind != pay.CommandOrderCreate {
+		return failed(pay.CommandRefused, problem.Newf(problem.Refused, "this version does not know the command %q", clip(string(cmd.Kind)))), nil
+	}
+	end, err = s.createOrder(ctx, cmd)
+	if err == nil || ctx.Err() != nil || s.Retryable(err) {
+		return end, err
+	}
+	return failed(pay.CommandUnavailable, problem.Wrap(problem.Internal, err, "fenflow could not carry out the command; repeat the same request with the same number")), nil
+}
+
+func (s *Service) policiesOf(mchid pay.MchID) pay.Policies {
+	if credentials, known := s.Merchants.Credentials(mchid); known {
+		return credentials.Merchant.Policies
+	}
+	return pay.Policies{}
+}
+
+// report writes the command's one line.
+func (s *Service) report(ctx context.Context, result pay.CommandResult, end ending) {
+	s.metrics.commands.WithLabelValues(string(result.Kind), string(result.Outcome)).Inc()
+	s.metrics.seconds.Observe(result.FinishedAt.Sub(result.ReceivedAt).Seconds())
+	line := []any{"mchid", result.MchID, "command_id", result.ID, "kind", result.Kind, "out_trade_no", result.OutTradeNo, "outcome", result.Outcome, "status", result.Status}
+	if end.problem != nil {
+		s.Log.WarnContext(ctx, "command", append(line, "error", end.problem)...)
+		return
+	}
+	s.Log.InfoContext(ctx, "command", append(line, "state", end.order.State)...)
+}
+
+// harmless prints a panic without what it may quote.
+func harmless(p any) string {
+	if err, ok := p.(runtime.Error); ok {
+		return err.Error()
+	}
+	return fmt.Sprintf("%T", p)
+}

@@ -1,0 +1,15 @@
+// Package deadletter looks after the letters that may come right by
+// themselves.
+//
+// Its job: a payment whose order is not known yet waits as a letter; the sweep
+// settles the same bytes again, and what has waited too long is opened for an
+// operator. Its neighbours: settle does the settling, store holds the letters,
+// command says when an order has appeared.
+//
+// It guarantees that a waiting letter is tried until it is resolved or open,
+// and that trying it again changes the books only as the original delivery
+// would have: the bytes, the headers and the delivery id are the same.
+//
+// It leaves to others: writing letters and resolving them (both happen in the
+// commit of settle), and open letters, which are an operator's.
+package deadletter

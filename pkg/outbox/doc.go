@@ -1,0 +1,15 @@
+// Package outbox relays committed events from the outbox table to the bus.
+//
+// Its job: every row of the outbox becomes one message of the EVENT stream,
+// and then a row of the published table. Its neighbours: settle and command
+// hand it the events of a commit just made; store holds the rows; bus
+// publishes.
+//
+// It guarantees that an event which was committed is published, whatever dies
+// in between: the hand-over in memory is only the fast path, and a sweep takes
+// every row that is still there after two seconds, without a last attempt. A row
+// published twice carries the same event id, which the broker refuses within
+// its window and subscribers ignore after it.
+//
+// It leaves to others: what an event says (pay, store), how batches travel (bus).
+package outbox

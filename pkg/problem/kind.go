@@ -1,0 +1,120 @@
+package problem
+
+// Kind is one way in which something can go wrong. The list is closed: a kind
+// has exactly one row in the table, and a row exactly one code.
+type Kind string
+
+// The kinds. Configuration and start (FEN-1xxx).
+const (
+	Config            Kind = "config"
+	SecretUnreadable  Kind = "secret_unreadable"
+	MigrationsPending Kind = "migrations_pending"
+	NotDurable        Kind = "not_durable"
+	Usage             Kind = "usage"
+	MigrationFailed   Kind = "migration_failed"
+)
+
+// Notifications of WeChat Pay (FEN-2xxx).
+const (
+	UnknownMerchant   Kind = "unknown_merchant"
+	BadNotification   Kind = "bad_notification"
+	StaleTimestamp    Kind = "stale_timestamp"
+	SignatureRejected Kind = "signature_rejected"
+	UnknownKey        Kind = "unknown_key"
+	NoKeys            Kind = "no_keys"
+	DecryptFailed     Kind = "decrypt_failed"
+	Mismatch          Kind = "mismatch"
+	UnknownOrder      Kind = "unknown_order"
+)
+
+// Requests of shops (FEN-3xxx).
+const (
+	Invalid          Kind = "invalid"
+	Malformed        Kind = "malformed"
+	Unauthorized     Kind = "unauthorized"
+	NotFound         Kind = "not_found"
+	MethodNotAllowed Kind = "method_not_allowed"
+	TooLarge         Kind = "too_large"
+	UnsupportedMedia Kind = "unsupported_media"
+)
+
+// Outcomes of commands (FEN-4xxx).
+const (
+	Conflict    Kind = "conflict"
+	Refused     Kind = "refused"
+	Expired     Kind = "expired"
+	Unavailable Kind = "unavailable"
+	NumberInUse Kind = "number_in_use"
+)
+
+// What fenflow leans on (FEN-5xxx).
+const (
+	BrokerUnavailable   Kind = "broker_unavailable"
+	DatabaseUnavailable Kind = "database_unavailable"
+	NoWorker            Kind = "no_worker"
+)
+
+// Internal is a fault of fenflow itself, and what any error is that nobody
+// gave a kind (FEN-9001).
+const Internal Kind = "internal"
+
+// Disposition says what becomes of a message whose handling ended this way.
+type Disposition string
+
+// The dispositions.
+const (
+	Ack        Disposition = "ack"         // an outcome: done with it
+	Retry      Disposition = "retry"       // comes again by itself
+	DeadLetter Disposition = "dead_letter" // kept for an operator
+)
+
+// The exit codes of every program of fenflow.
+const (
+	ExitOK          = 0
+	ExitInternal    = 1
+	ExitUsage       = 2
+	ExitConfig      = 3
+	ExitNotFound    = 4
+	ExitRefused     = 5
+	ExitDenied      = 6
+	ExitUnavailable = 7
+	ExitPending     = 8
+)
+
+// Entry is one row of the table.
+type Entry struct {
+	Kind        Kind
+	Code        string // stable, such as "FEN-2004"
+	Title       string
+	NextStep    string
+	Status      int // HTTP
+	Disposition Disposition
+	ExitCode    int
+}
+
+// Entry gives the kind's row; an unknown kind is an internal error.
+func (k Kind) Entry() Entry {
+	rows := Table()
+	for _, e := range rows {
+		if e.Kind == k {
+			return e
+		}
+	}
+	return rows[len(rows)-1]
+}
+
+// Code is the stable code, such as "FEN-2004".
+func (k Kind) Code() string { return k.Entry().Code }
+
+// Status is the HTTP status.
+func (k Kind) Status() int { return k.Entry().Status }
+
+// ByCode finds the row of a code.
+func ByCode(code string) (Entry, bool) {
+	for _, e := range Table() {
+		if e.Code == code {
+			return e, true
+		}
+	}
+	return Entry{}, false
+}

@@ -1,0 +1,94 @@
+package settle
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/fenflow/fenflow/pkg/pay"
+)
+
+// commit settles entries in one commit. If the database refuses it for good,
+// it splits the batch until the broken row stands alone; that one becomes a
+// letter and its neighbours settle.
+func (s *Service) commit(ctx context.Context, entries []pay.Entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	err := s.commitOnce(ctx, entries)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil || s.retryable(err):
+		return err
+	case len(entries) == 1:
+		return s.commitOnce(ctx, []pay.Entry{s.broken(ctx, entries[0], err)})
+	}
+	half := len(entries) / 2
+	if err := s.commit(ctx, entries[:half]); err != nil {
+		return err
+	}
+	return s.commit(ctx, entries[half:])
+}
+
+func (s *Service) commitOnce(ctx context.Context, entries []pay.Entry) error {
+	began := time.Now()
+	settled, err := s.books.Settle(ctx, entries, s.policiesOf)
+	if err != nil {
+		return fmt.Errorf("settle %d entries: %w", len(entries), err)
+	}
+	s.relay.Hand(settled.Events)
+	s.metrics.settled(settled, time.Since(began))
+	s.report(ctx, entries, settled)
+	return nil
+}
+
+func (s *Service) policiesOf(mchid pay.MchID) pay.Policies {
+	if credentials, known := s.merchants.Credentials(mchid); known {
+		return credentials.Merchant.Policies
+	}
+	return pay.Policies{}
+}
+
+// broken is the letter for an entry that the database refuses. Only what we
+// made ourselves and the raw bytes go along: any text that was read in it may
+// be what the database choked on.
+func (s *Service) broken(ctx context.Context, entry pay.Entry, cause error) pay.Entry {
+	bare := pay.Delivery{}
+	if d := entry.Delivery; d != nil {
+		bare = pay.Delivery{
+			ID: d.ID, MchID: pay.MchID(clean(string(d.MchID))), Kind: d.Kind, ReceivedAt: d.ReceivedAt,
+			Headers: cleanHeaders(d.Headers), Body: d.Body, Position: d.Position,
+		}
+	}
+	s.log.ErrorContext(ctx, "a notification cannot be stored; it becomes a letter", "mchid", bare.MchID, "delivery_id", bare.ID, "error", cause)
+	detail := "the database refuses it: " + cause.Error()
+	if entry.Letter != nil {
+		detail = string(entry.Letter.Reason) + "; " + detail
+	}
+	return letter(bare, pay.LetterInternal, detail)
+}
+
+func cleanHeaders(headers map[string]string) map[string]string {
+	cleaned := make(map[string]string, len(headers))
+	for name, value := range headers {
+		cleaned[clean(name)] = clean(value)
+	}
+	return cleaned
+}
+
+// report writes one line for the commit and one for each letter.
+func (s *Service) report(ctx context.Context, entries []pay.Entry, settled pay.Settled) {
+	counts := map[pay.Outcome]int{}
+	for i, result := range settled.Results {
+		counts[result.Outcome]++
+		if result.Letter == nil || i >= len(entries) || entries[i].Delivery == nil {
+			continue
+		}
+		d := entries[i].Delivery
+		s.log.WarnContext(ctx, "notification became a letter", "mchid", d.MchID, "delivery_id", d.ID, "out_trade_no", d.OutTradeNo, "reason", result.Letter.Reason, "detail", result.Letter.Detail)
+	}
+	s.log.InfoContext(ctx, "settled", "entries", len(entries), "events", len(settled.Events),
+		"applied", counts[pay.OutcomeApplied], "unchanged", counts[pay.OutcomeUnchanged],
+		"lettered", counts[pay.OutcomeLettered], "archived", counts[pay.OutcomeArchived])
+}

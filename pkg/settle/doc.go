@@ -1,0 +1,14 @@
+// Package settle turns what arrived from WeChat Pay into commits.
+//
+// Its job: each envelope is verified again on the stored bytes, decrypted and
+// read as an observation; observations and letters of up to 500 envelopes are
+// one commit. Its neighbours: bus hands it arrivals, wechatpay opens them,
+// store commits them, outbox relays the events of the commit.
+//
+// It guarantees that when Settle returns nil, each arrival has its effect or
+// its letter on disk; that one bad envelope, whatever is wrong with it, costs
+// its neighbours nothing; and that a database that is away costs only time.
+//
+// It leaves to others: what an observation means for an order (pay.Book), the
+// transaction (store), redelivery (bus), waiting letters (deadletter).
+package settle

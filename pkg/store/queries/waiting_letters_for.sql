@@ -1,0 +1,7 @@
+-- The waiting letters about one order, in the order of their arrival.
+SELECT    l.mchid, l.delivery_id, l.kind, l.received_at, l.headers, l.body, l.trace_parent, l.stream, l.stream_sequence, l.stream_index,
+          l.key_id, l.notification_id, l.event_type, l.out_trade_no, l.transaction_id, l.reason, l.detail, l.state, l.attempts,
+          l.first_failed_at, l.last_failed_at
+FROM dead_letters AS l
+WHERE l.mchid = $1 AND l.out_trade_no = $2 AND l.state = 'waiting'
+ORDER BY l.delivery_id
