@@ -128,7 +128,8 @@ func (b *Bus) logAsync(_ *nats.Conn, sub *nats.Subscription, err error) {
 	b.log.Warn("NATS reports", "role", b.config.Role, "subject", subject, "error", err)
 }
 
-// OnReconnect has f called after each time the broker comes back.
+// OnReconnect has f called, on a goroutine of its own, after each time the
+// broker comes back.
 func (b *Bus) OnReconnect(f func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -141,7 +142,7 @@ func (b *Bus) reconnected() {
 	calls := append([]func(){}, b.onReconnect...)
 	b.mu.Unlock()
 	for _, f := range calls {
-		f()
+		go f()
 	}
 }
 

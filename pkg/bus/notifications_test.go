@@ -130,9 +130,9 @@ func TestConsumeNotifications_keeps_a_slow_batch_in_hand(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	var l ledger
-	w.consume(t, ConsumeOptions{AckWait: 500 * time.Millisecond}, func(_ context.Context, batch []wechatpay.Arrival) error {
+	w.consume(t, ConsumeOptions{AckWait: 2 * time.Second}, func(_ context.Context, batch []wechatpay.Arrival) error {
 		l.take(batch)
-		<-time.After(2 * time.Second) // four times AckWait
+		<-time.After(5 * time.Second) // more than two AckWaits
 		return nil
 	})
 	require.NoError(t, NewPacker(w.notify, "1").Publish(t.Context(), envelope(1)))
@@ -271,4 +271,32 @@ func TestConsumeNotifications_gives_no_more_than_it_can_hold(t *testing.T) {
 	for _, n := range l.batches {
 		require.LessOrEqual(t, n, maxPackEnvelopes, "a batch is one pack or at most 100 envelopes")
 	}
+}
+
+func TestConsumeNotifications_drains_full_packs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	env := envelope(0)
+	env.Body = make([]byte, 120<<10) // two in a pack: 60 packs are 15 MB, several times what is fetched ahead
+	p := NewPacker(w.notify, "1")
+	var wg sync.WaitGroup
+	for n := range 120 {
+		env := env
+		env.DeliveryID = envelope(n).DeliveryID
+		wg.Go(func() { require.NoError(t, p.Publish(t.Context(), env)) })
+	}
+	wg.Wait()
+	var l ledger
+	w.consume(t, ConsumeOptions{}, l.handle)
+	require.Eventually(t, func() bool { return l.distinct() == 120 }, soon, often)
+	require.Eventually(t, w.settled(t, "settle-live"), soon, often)
+}
+
+func TestDrain_lets_what_is_under_way_end(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	require.NoError(t, NewPacker(w.notify, "1").Publish(t.Context(), envelope(1)))
+	require.NoError(t, w.notify.Drain(t.Context()))
+	require.ErrorIs(t, NewPacker(w.notify, "1").Publish(t.Context(), envelope(2)), ErrUnavailable)
+	require.NoError(t, w.notify.Drain(t.Context()), "twice is once")
 }

@@ -79,7 +79,7 @@ func (l *loader) decodeList(n *yaml.Node, v reflect.Value, key string) {
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
 	for i, element := range n.Content {
-		element, path := element, fmt.Sprintf("%s[%d]", key, i)
+		path := fmt.Sprintf("%s[%d]", key, i)
 		l.origins[path] = l.at(element)
 		l.decode(element, v.Index(i), path)
 	}

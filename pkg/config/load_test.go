@@ -74,7 +74,7 @@ func TestLoad_reports_every_problem_at_once_with_its_place(t *testing.T) {
 	t.Parallel()
 	text := `merchants:
   - mchid: abc
-    nmae: demo
+    naem: demo
     apps: []
     protocol: v4
     anomalies: {amount_mismatch: accept, double_payment: accept}
@@ -91,7 +91,7 @@ postgres: {url: "postgres://fenflow@127.0.0.1/fenflow"}
 `
 	got := problemsOf(t, text, config.RoleWorker, map[string]string{"FENFLOW_LISTEN_API": "8081"}, map[string]string{"listen.adnim": ":1"})
 	require.ElementsMatch(t, []string{
-		"merchants[0].nmae: fenflow.yaml:3: is not a known key; did you mean name?",
+		"merchants[0].naem: fenflow.yaml:3: is not a known key; did you mean name?",
 		"merchants[1].mchid: fenflow.yaml:9: is there twice: remove one",
 		"merchants[1].platform_certificates: fenflow.yaml:11: \"yes\" is neither true nor false",
 		"listn: fenflow.yaml:12: is not a known key; did you mean listen?",

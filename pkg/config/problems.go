@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"path/filepath"
-	"strings"
 
 	"github.com/fenflow/fenflow/pkg/problem"
 )
@@ -50,15 +49,6 @@ func (p Problem) String() string {
 
 // Problems are all that is wrong with a configuration.
 type Problems []Problem
-
-// Error lists them, one a line.
-func (p Problems) Error() string {
-	lines := make([]string, len(p))
-	for i := range p {
-		lines[i] = p[i].String()
-	}
-	return strings.Join(lines, "\n")
-}
 
 // asError makes one error of all of them, or nil of none.
 func (p Problems) asError() error {

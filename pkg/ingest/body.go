@@ -7,11 +7,13 @@ import (
 	"mime"
 	"net/http"
 	"slices"
+
+	"github.com/fenflow/fenflow/pkg/wechatpay"
 )
 
 // maxNotifyBytes bounds a notification. Real ones are 1–4 KiB; more than this
 // is refused whole, never cut: a cut body verifies nothing.
-const maxNotifyBytes = 128 << 10
+const maxNotifyBytes = wechatpay.MaxBodyBytes
 
 // errTooLarge is a body over its limit.
 var errTooLarge = errors.New("body too large")

@@ -18,11 +18,11 @@ const (
 	verifyWait = time.Second
 )
 
-// Reasons of a worker that says nothing about the message itself.
-const (
-	reasonNoKey    = "no_key"
-	reasonInternal = "internal"
-)
+// sparesTheMessage says whether a worker's reason is about itself, such as a
+// configuration that lags behind ours, and not about the message.
+func sparesTheMessage(reason string) bool {
+	return reason == "no_key" || reason == "internal" || reason == string(wechatpay.ReasonUnknownMerchant)
+}
 
 // v2Question is what a worker is asked: a v2 signature is made with a shared
 // key, which the edge must not hold.
@@ -53,7 +53,7 @@ func (h *NotifyHandler) checkV2(w http.ResponseWriter, r *http.Request, env *wec
 	switch {
 	case err != nil:
 		return &refusal{status: http.StatusServiceUnavailable, outcome: VerifierAway, message: "no worker answered in time", cause: err}
-	case !verdict.OK && (verdict.Reason == reasonNoKey || verdict.Reason == reasonInternal):
+	case !verdict.OK && sparesTheMessage(verdict.Reason):
 		return &refusal{status: http.StatusServiceUnavailable, outcome: NoKeys, message: fmt.Sprintf("the v2 key of merchant %s is not at hand: see api_v2_key_files (`fenflow merchant check %s`)", env.MchID, env.MchID)}
 	case !verdict.OK:
 		return &refusal{status: http.StatusUnauthorized, outcome: BadSignature, message: fmt.Sprintf("the message does not verify for merchant %s; run `fenflow merchant check %s`", env.MchID, env.MchID), sample: true, cause: fmt.Errorf("worker refused: %q", clip(verdict.Reason, 64))}

@@ -15,15 +15,15 @@ import (
 )
 
 // certificateList is an answer of /v3/certificates; serials name keys of the vectors.
-func certificateList(t testing.TB, key string, serials map[string]string) string {
-	t.Helper()
+func certificateList(tb testing.TB, key string, serials map[string]string) string {
+	tb.Helper()
 	block, err := aes.NewCipher([]byte(key))
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	aead, err := cipher.NewGCM(block)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	list := []map[string]any{}
 	for serial, name := range serials {
-		sealed := aead.Seal(nil, []byte("61f9c719728a"), []byte(testKey(t, name).Cert), []byte("certificate"))
+		sealed := aead.Seal(nil, []byte("61f9c719728a"), []byte(testKey(tb, name).Cert), []byte("certificate"))
 		list = append(list, map[string]any{
 			"serial_no": serial, "effective_time": "2021-01-06T08:00:00+08:00", "expire_time": "2026-01-06T08:00:00+08:00",
 			"encrypt_certificate": map[string]string{
@@ -33,7 +33,7 @@ func certificateList(t testing.TB, key string, serials map[string]string) string
 		})
 	}
 	text, err := json.Marshal(map[string]any{"data": list})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return string(text)
 }
 

@@ -31,7 +31,7 @@ import (
 // platform is the other side of the calls: it checks the signature of each
 // request and signs its answer.
 type platform struct {
-	t        testing.TB
+	tb       testing.TB
 	signWith string
 	serial   string
 	status   int
@@ -43,9 +43,9 @@ type platform struct {
 	bodies   []string
 }
 
-func newPlatform(t testing.TB, body string) *platform {
-	t.Helper()
-	return &platform{t: t, signWith: "gen_wechatpay_public_key", serial: testKey(t, "gen_wechatpay_public_key").KeyID, status: http.StatusOK, body: body}
+func newPlatform(tb testing.TB, body string) *platform {
+	tb.Helper()
+	return &platform{tb: tb, signWith: "gen_wechatpay_public_key", serial: testKey(tb, "gen_wechatpay_public_key").KeyID, status: http.StatusOK, body: body}
 }
 
 var authorizationShape = regexp.MustCompile(`^WECHATPAY2-SHA256-RSA2048 mchid="(\d+)",nonce_str="(\w+)",timestamp="(\d+)",serial_no="(\w+)",signature="([^"]+)"$`)
@@ -60,7 +60,7 @@ func (p *platform) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.requests, p.bodies = append(p.requests, r), append(p.bodies, string(body))
 	p.mu.Unlock()
 	ts := strconv.FormatInt(time.Now().Unix(), 10)
-	signature, err := signRSA(privateKey(p.t, p.signWith), ts, "answer-nonce", p.body)
+	signature, err := signRSA(privateKey(p.tb, p.signWith), ts, "answer-nonce", p.body)
 	if err != nil {
 		http.Error(w, "sign", http.StatusInternalServerError)
 		return
@@ -79,36 +79,36 @@ func (p *platform) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (p *platform) authentic(r *http.Request, body []byte) bool {
 	parts := authorizationShape.FindStringSubmatch(r.Header.Get("Authorization"))
-	if parts == nil || parts[1] != string(testMchID) || parts[4] != testKey(p.t, "gen_merchant").SerialNo {
+	if parts == nil || parts[1] != string(testMchID) || parts[4] != testKey(p.tb, "gen_merchant").SerialNo {
 		return false
 	}
 	digest := sha256.Sum256([]byte(strings.Join([]string{r.Method, r.RequestURI, parts[3], parts[2], string(body)}, "\n") + "\n"))
 	signature, err := base64.StdEncoding.DecodeString(parts[5])
-	return err == nil && rsa.VerifyPKCS1v15(&privateKey(p.t, "gen_merchant").PublicKey, crypto.SHA256, digest[:], signature) == nil
+	return err == nil && rsa.VerifyPKCS1v15(&privateKey(p.tb, "gen_merchant").PublicKey, crypto.SHA256, digest[:], signature) == nil
 }
 
 func (p *platform) start() string {
 	server := httptest.NewServer(p)
-	p.t.Cleanup(server.Close)
+	p.tb.Cleanup(server.Close)
 	return server.URL
 }
 
-func newClient(t testing.TB, o ClientOptions) *Client {
-	t.Helper()
-	c, err := NewClient(testCredentials(t), o)
-	require.NoError(t, err)
+func newClient(tb testing.TB, o ClientOptions) *Client {
+	tb.Helper()
+	c, err := NewClient(testCredentials(tb), o)
+	require.NoError(tb, err)
 	return c
 }
 
-func testOrder(t testing.TB, c *Client, client pay.Client) pay.Order {
-	t.Helper()
+func testOrder(tb testing.TB, c *Client, client pay.Client) pay.Order {
+	tb.Helper()
 	o := pay.Order{
 		MchID: testMchID, OutTradeNo: "T2026|01*01", AppID: "wx8888888888888888", Client: client, Protocol: pay.ProtocolV3,
 		Description: "茶 <b> & more", Amount: 100, Currency: pay.CNY, OpenID: "o-1", ExpiresAt: testAt.Add(2*time.Hour + time.Millisecond),
 	}
 	var err error
 	o.PrepayRequest, err = c.PrepayBody(o, "https://pay.example.com/notify/v3/1900000109")
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return o
 }
 

@@ -55,6 +55,18 @@ func (o oracle) accepts(env Envelope) (content map[string]any, ok bool) {
 	return content, err == nil
 }
 
+// timelessCredentials: the SDK does not look at a certificate's validity.
+func timelessCredentials(t *testing.T) *merchant.Credentials {
+	t.Helper()
+	cred := testCredentials(t)
+	keys := cred.Keyring.All()
+	for i := range keys {
+		keys[i].NotBefore, keys[i].NotAfter = time.Time{}, time.Time{}
+	}
+	cred.Keyring.Replace(keys...)
+	return cred
+}
+
 // sameVerdict compares both. We may be stricter, never more lenient, and
 // stricter only about shapes that WeChat Pay does not send.
 func sameVerdict(t *testing.T, o oracle, cred *merchant.Credentials, env Envelope) (stricter bool) {
@@ -120,7 +132,7 @@ func mutate(r *rand.Rand, text string) string {
 
 func TestDifferential_changed_after_signing(t *testing.T) {
 	t.Parallel()
-	r, o, cred := newSource(t), newOracle(t), testCredentials(t)
+	r, o, cred := newSource(t), newOracle(t), timelessCredentials(t)
 	var good Envelope
 	for i := range 4000 {
 		if i%1000 == 0 { // a fresh clock: the SDK compares with the moment
@@ -147,7 +159,7 @@ func TestDifferential_changed_after_signing(t *testing.T) {
 
 func TestDifferential_changed_before_signing(t *testing.T) {
 	t.Parallel()
-	r, o, cred := newSource(t), newOracle(t), testCredentials(t)
+	r, o, cred := newSource(t), newOracle(t), timelessCredentials(t)
 	stricter := 0
 	values := []any{nil, "", 0, 1.5, true, []any{}, map[string]any{}, "AEAD_AES_256_GCM", "x", strings.Repeat("y", 12), "AAAAAAAAAAAAAAAAAAAAAA=="}
 	const rounds = 800
@@ -187,7 +199,7 @@ func TestDifferential_changed_before_signing(t *testing.T) {
 
 func TestDifferential_changed_before_encrypting(t *testing.T) {
 	t.Parallel()
-	r, o, cred := newSource(t), newOracle(t), testCredentials(t)
+	r, o, cred := newSource(t), newOracle(t), timelessCredentials(t)
 	for range 800 {
 		f := currentForge(t, r)
 		plain := testPlain
@@ -221,7 +233,7 @@ func TestDifferential_changed_before_encrypting(t *testing.T) {
 
 func TestDifferential_where_we_are_stricter_on_purpose(t *testing.T) {
 	t.Parallel()
-	r, o, cred := newSource(t), newOracle(t), testCredentials(t)
+	r, o, cred := newSource(t), newOracle(t), timelessCredentials(t)
 	for _, prefix := range []string{"+", "0"} {
 		env := currentForge(t, r).current(t, testPlain)
 		env.Headers[HeaderTimestamp] = prefix + env.Headers[HeaderTimestamp]

@@ -94,17 +94,17 @@ var readVectors = sync.OnceValues(func() (f vectorFile, err error) {
 })
 
 // vectors returns the known answers of a category; there are some.
-func vectors(t testing.TB, category string) []vector {
-	t.Helper()
+func vectors(tb testing.TB, category string) []vector {
+	tb.Helper()
 	f, err := readVectors()
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	var out []vector
 	for _, v := range f.Vectors {
 		if v.Category == category {
 			out = append(out, v)
 		}
 	}
-	require.NotEmpty(t, out)
+	require.NotEmpty(tb, out)
 	return out
 }
 
@@ -116,52 +116,59 @@ func (v vector) timestamp() string {
 	return string(v.Timestamp)
 }
 
-func testKey(t testing.TB, name string) vectorKey {
-	t.Helper()
+func testKey(tb testing.TB, name string) vectorKey {
+	tb.Helper()
 	f, err := readVectors()
-	require.NoError(t, err)
-	require.Contains(t, f.Keys, name)
+	require.NoError(tb, err)
+	require.Contains(tb, f.Keys, name)
 	return f.Keys[name]
 }
 
-func privateKey(t testing.TB, name string) *rsa.PrivateKey {
-	t.Helper()
-	key, err := merchant.ParsePrivateKeyPEM([]byte(testKey(t, name).Private))
-	require.NoError(t, err)
+// parsedKeys saves parsing a private key for each signature.
+var parsedKeys sync.Map
+
+func privateKey(tb testing.TB, name string) *rsa.PrivateKey {
+	tb.Helper()
+	if key, ok := parsedKeys.Load(name); ok {
+		return key.(*rsa.PrivateKey)
+	}
+	key, err := merchant.ParsePrivateKeyPEM([]byte(testKey(tb, name).Private))
+	require.NoError(tb, err)
+	parsedKeys.Store(name, key)
 	return key
 }
 
 // wechatKey is a key that WeChat Pay signs with, as a keyring holds it.
-func wechatKey(t testing.TB, name string) merchant.PublicKey {
-	t.Helper()
-	k := testKey(t, name)
+func wechatKey(tb testing.TB, name string) merchant.PublicKey {
+	tb.Helper()
+	k := testKey(tb, name)
 	if k.Cert != "" {
 		parsed, err := merchant.ParseCertificatePEM([]byte(k.Cert))
-		require.NoError(t, err)
-		require.Equal(t, k.SerialNo, parsed.ID)
+		require.NoError(tb, err)
+		require.Equal(tb, k.SerialNo, parsed.ID)
 		return parsed
 	}
 	public, err := merchant.ParsePublicKeyPEM([]byte(k.Public))
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return merchant.PublicKey{ID: k.KeyID, Key: public}
 }
 
 // testKeyring holds both kinds of key at the same time.
-func testKeyring(t testing.TB) *merchant.Keyring {
-	t.Helper()
+func testKeyring(tb testing.TB) *merchant.Keyring {
+	tb.Helper()
 	return merchant.NewKeyring(
-		wechatKey(t, "gen_wechatpay_public_key"), wechatKey(t, "gen_platform_a"), wechatKey(t, "gen_platform_b"),
-		wechatKey(t, "official_doc_wechatpay_public_key"), wechatKey(t, "wechatpay_go_test_key"))
+		wechatKey(tb, "gen_wechatpay_public_key"), wechatKey(tb, "gen_platform_a"), wechatKey(tb, "gen_platform_b"),
+		wechatKey(tb, "official_doc_wechatpay_public_key"), wechatKey(tb, "wechatpay_go_test_key"))
 }
 
-func testCredentials(t testing.TB) *merchant.Credentials {
-	t.Helper()
+func testCredentials(tb testing.TB) *merchant.Credentials {
+	tb.Helper()
 	return &merchant.Credentials{
-		Merchant:   merchant.Merchant{MchID: testMchID, Protocol: pay.ProtocolV3, Serial: testKey(t, "gen_merchant").SerialNo},
-		PrivateKey: privateKey(t, "gen_merchant"),
+		Merchant:   merchant.Merchant{MchID: testMchID, Protocol: pay.ProtocolV3, Serial: testKey(tb, "gen_merchant").SerialNo},
+		PrivateKey: privateKey(tb, "gen_merchant"),
 		APIv3Keys:  []merchant.Secret{testAPIv3Key},
 		APIv2Keys:  []merchant.Secret{testAPIv2Key},
-		Keyring:    testKeyring(t),
+		Keyring:    testKeyring(tb),
 	}
 }
 
@@ -178,20 +185,20 @@ type forge struct {
 	resource func(map[string]any) // changes the resource before it is signed
 }
 
-func newForge(t testing.TB) forge {
-	t.Helper()
+func newForge(tb testing.TB) forge {
+	tb.Helper()
 	return forge{
-		signWith: "gen_wechatpay_public_key", serial: testKey(t, "gen_wechatpay_public_key").KeyID, apiV3Key: testAPIv3Key,
+		signWith: "gen_wechatpay_public_key", serial: testKey(tb, "gen_wechatpay_public_key").KeyID, apiV3Key: testAPIv3Key,
 		event: EventTransactionSuccess, aad: "transaction", nonce: "fdasflkja484", at: testAt,
 	}
 }
 
-func (f forge) envelope(t testing.TB, plain string) Envelope {
-	t.Helper()
+func (f forge) envelope(tb testing.TB, plain string) Envelope {
+	tb.Helper()
 	block, err := aes.NewCipher([]byte(f.apiV3Key))
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	aead, err := cipher.NewGCMWithNonceSize(block, max(len(f.nonce), 1))
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	resource := map[string]any{
 		"algorithm": algorithmAESGCM, "original_type": "transaction", "associated_data": f.aad, "nonce": f.nonce,
 		"ciphertext": base64.StdEncoding.EncodeToString(aead.Seal(nil, []byte(f.nonce), []byte(plain), []byte(f.aad))),
@@ -203,15 +210,15 @@ func (f forge) envelope(t testing.TB, plain string) Envelope {
 		"id": "EV-1", "create_time": "2026-01-01T08:00:01+08:00", "event_type": f.event,
 		"resource_type": "encrypt-resource", "summary": "支付成功", "resource": resource,
 	})
-	require.NoError(t, err)
-	return f.sign(t, body)
+	require.NoError(tb, err)
+	return f.sign(tb, body)
 }
 
-func (f forge) sign(t testing.TB, body []byte) Envelope {
-	t.Helper()
+func (f forge) sign(tb testing.TB, body []byte) Envelope {
+	tb.Helper()
 	ts := strconv.FormatInt(f.at.Unix(), 10)
-	signature, err := signRSA(privateKey(t, f.signWith), ts, "nonce-1", string(body))
-	require.NoError(t, err)
+	signature, err := signRSA(privateKey(tb, f.signWith), ts, "nonce-1", string(body))
+	require.NoError(tb, err)
 	return Envelope{
 		DeliveryID: "0197a000-0000-7000-8000-000000000001", MchID: testMchID, Kind: pay.DeliveryNotifyV3, ReceivedAt: testAt, Body: body,
 		Headers: map[string]string{
@@ -222,13 +229,13 @@ func (f forge) sign(t testing.TB, body []byte) Envelope {
 }
 
 // envelopeV2 is a v2 notification whose fields are signed with the first key.
-func envelopeV2(t testing.TB, kind pay.DeliveryKind, body string) Envelope {
-	t.Helper()
+func envelopeV2(tb testing.TB, kind pay.DeliveryKind, body string) Envelope {
+	tb.Helper()
 	return Envelope{DeliveryID: "0197a000-0000-7000-8000-000000000002", MchID: testMchID, Kind: kind, ReceivedAt: testAt, Body: []byte(body)}
 }
 
-func requireRejected(t testing.TB, err error, reason RejectReason) {
-	t.Helper()
-	require.Error(t, err)
-	require.Equal(t, reason, ReasonOf(err), err.Error())
+func requireRejected(tb testing.TB, err error, reason RejectReason) {
+	tb.Helper()
+	require.Error(tb, err)
+	require.Equal(tb, reason, ReasonOf(err), err.Error())
 }

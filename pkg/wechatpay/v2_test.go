@@ -25,23 +25,23 @@ func fieldsOfPayment() fieldsV2 {
 }
 
 // toXML writes fields as WeChat Pay does.
-func toXML(t testing.TB, root string, fields fieldsV2) string {
-	t.Helper()
+func toXML(tb testing.TB, root string, fields fieldsV2) string {
+	tb.Helper()
 	var b strings.Builder
 	b.WriteString("<" + root + ">")
 	for name, value := range fields {
 		b.WriteString("<" + name + ">")
-		require.NoError(t, xml.EscapeText(&b, []byte(value)))
+		require.NoError(tb, xml.EscapeText(&b, []byte(value)))
 		b.WriteString("</" + name + ">")
 	}
 	b.WriteString("</" + root + ">")
 	return b.String()
 }
 
-func signed(t testing.TB, fields fieldsV2, key merchant.Secret, signType string) string {
-	t.Helper()
+func signed(tb testing.TB, fields fieldsV2, key merchant.Secret, signType string) string {
+	tb.Helper()
 	fields["sign"] = signV2(fields, key, signType)
-	return toXML(t, "xml", fields)
+	return toXML(tb, "xml", fields)
 }
 
 func TestOpen_v2_reads_a_payment(t *testing.T) {
@@ -241,10 +241,10 @@ func TestParseXML_reads_back_what_was_written(t *testing.T) {
 }
 
 // encryptECB is WeChat Pay's side of req_info.
-func encryptECB(t testing.TB, key, plain []byte) string {
-	t.Helper()
+func encryptECB(tb testing.TB, key, plain []byte) string {
+	tb.Helper()
 	block, err := aes.NewCipher(key)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	padding := aes.BlockSize - len(plain)%aes.BlockSize
 	for range padding {
 		plain = append(plain, byte(padding))

@@ -11,7 +11,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/fenflow/fenflow/pkg/problem"
-	"github.com/fenflow/fenflow/pkg/telemetry"
 )
 
 // Time-outs of the admin port. It answers small things to known callers.
@@ -56,7 +55,7 @@ func serveAdmin(ctx context.Context, env Env) (*adminServer, error) {
 	go func() {
 		defer close(a.done)
 		if err := a.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			env.Logger.Error("admin port ended", telemetry.Error(fmt.Errorf("serve admin: %w", err)))
+			env.Logger.Error("admin port ended", "error", fmt.Errorf("serve admin: %w", err))
 		}
 	}()
 	return a, nil

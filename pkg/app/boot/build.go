@@ -6,7 +6,7 @@ import (
 )
 
 // version is set by the linker for a release (see Dockerfile).
-var version string //nolint:gochecknoglobals // the linker sets package variables only
+var version string
 
 // Build says which build this is.
 type Build struct {

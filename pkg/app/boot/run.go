@@ -26,6 +26,7 @@ type Env struct {
 	Registry *prometheus.Registry
 	Health   *Health
 	Build    Build
+	Admin    string          // address of the admin port
 	Reload   <-chan struct{} // one message for each SIGHUP, for config.Watcher
 }
 
@@ -109,10 +110,11 @@ func live(ctx context.Context, o Options, env Env, reload chan struct{}, main Ma
 	if err != nil {
 		return end(env, err)
 	}
+	env.Admin = admin.address()
 	for _, n := range env.Config.Notices() {
 		env.Logger.WarnContext(ctx, "configuration notice", "notice", n.String())
 	}
-	env.Logger.InfoContext(ctx, "role starts", "version", env.Build.Version, "admin", admin.address(), "config", env.Config.File())
+	env.Logger.InfoContext(ctx, "role starts", "version", env.Build.Version, "admin", env.Admin, "config", env.Config.File())
 	done := make(chan error, 1) // capacity 1: the role never waits for us to listen
 	go func() { done <- main(ctx, env) }()
 	err = supervise(ctx, o, env, reload, cancel, done)
@@ -166,7 +168,7 @@ func end(env Env, err error) int {
 		return problem.ExitOK
 	}
 	row := problem.EntryOf(err)
-	env.Logger.Error("role ended with an error", "code", row.Code, "next_step", problem.DocumentOf(err, "").NextStep, telemetry.Error(err))
+	env.Logger.Error("role ended with an error", "code", row.Code, "next_step", problem.DocumentOf(err, "").NextStep, "error", err)
 	return row.ExitCode
 }
 

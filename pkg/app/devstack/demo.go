@@ -65,7 +65,9 @@ func RunDemo(ctx context.Context, s *Stack, o DemoOptions) (Report, error) {
 		platform: &platform{base: s.SimulatorURL(), client: client},
 	}
 	began := time.Now()
+	watched := d.watch(ctx)
 	runErr := d.run(ctx)
+	watched()
 	report, countErr := d.count(context.WithoutCancel(ctx))
 	report.Seconds = new(round2(time.Since(began).Seconds()))
 	report.Restarts = s.Restarts()
@@ -73,6 +75,29 @@ func RunDemo(ctx context.Context, s *Stack, o DemoOptions) (Report, error) {
 		report.Error = err.Error()
 	}
 	return report, nil
+}
+
+// watch reports what the subscriber has, until the returned function is called.
+func (d *demo) watch(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var done sync.WaitGroup
+	done.Go(func() {
+		tick := time.NewTicker(pollEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-d.subscriber.changed:
+			case <-tick.C:
+			}
+			d.options.Progress.Received(d.subscriber.paidCount())
+		}
+	})
+	return func() {
+		cancel()
+		done.Wait()
+	}
 }
 
 func (d *demo) run(ctx context.Context) error {
@@ -154,14 +179,12 @@ func (d *demo) settle(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		got := d.subscriber.paidCount()
-		d.options.Progress.Received(got)
 		if got >= d.options.Orders && d.delivered(ctx) {
 			return d.subscriber.drained(ctx)
 		}
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("waited %s for %d events, %d came", d.options.Patience, d.options.Orders, got)
-		case <-d.subscriber.changed:
 		case <-tick.C:
 		}
 	}

@@ -162,6 +162,8 @@ func (s *Stack) addresses() []string {
 		"FENFLOW_LISTEN_NOTIFY=" + address(s.ports.notify), "FENFLOW_LISTEN_API=" + address(s.ports.api),
 		"FENFLOW_POSTGRES_URL=" + s.postgres.URL(databaseName), "FENFLOW_NATS_URL=" + s.NATSURL(),
 		"FENFLOW_NATS_MONITOR_URLS=" + httpURL(s.ports.monitor), "FENFLOW_REDIS_URL=" + s.redis.URL(),
+		// After a kill the broker hands out again what was not acknowledged, soon.
+		"FENFLOW_WAITS_ACK_WAIT=2s",
 	}
 }
 

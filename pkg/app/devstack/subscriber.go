@@ -2,6 +2,7 @@ package devstack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -19,8 +20,9 @@ type subscriber struct {
 	js   jetstream.JetStream
 
 	mu       sync.Mutex
-	seen     map[string]struct{}  // event ids
+	seen     map[string]uint64    // event id → position in the stream
 	paid     map[string]time.Time // out_trade_no → receipt of order.paid
+	messages map[uint64]struct{}  // positions in the stream
 	repeated int                  // messages whose event id was there before; a consumer's redeliveries do not count
 	bad      []error
 	changed  chan struct{} // capacity 1: a pending wake-up is enough
@@ -45,7 +47,7 @@ func subscribe(ctx context.Context, url, user, password string) (*subscriber, er
 		conn.Close()
 		return nil, fmt.Errorf("open JetStream: %w", err)
 	}
-	s := &subscriber{conn: conn, js: js, seen: map[string]struct{}{}, paid: map[string]time.Time{}, changed: make(chan struct{}, 1)}
+	s := &subscriber{conn: conn, js: js, seen: map[string]uint64{}, paid: map[string]time.Time{}, messages: map[uint64]struct{}{}, changed: make(chan struct{}, 1)}
 	if err := s.consume(ctx); err != nil {
 		conn.Close()
 		return nil, err
@@ -64,22 +66,25 @@ func (s *subscriber) consume(ctx context.Context) error {
 	return nil
 }
 
-// take acts on one message. NumDelivered tells a redelivery to this consumer
-// from a second message in the stream.
+// take acts on one message. The position in the stream tells a redelivery to
+// this consumer from a second message.
 func (s *subscriber) take(msg jetstream.Msg) {
 	at := time.Now()
 	e, err := event.Parse(msg.Data())
 	meta, metaErr := msg.Metadata()
 	s.mu.Lock()
-	switch _, again := s.seen[e.ID]; {
-	case err != nil:
-		s.bad = append(s.bad, err)
+	if metaErr == nil {
+		s.messages[meta.Sequence.Stream] = struct{}{}
+	}
+	switch position, again := s.seen[e.ID]; {
+	case err != nil || metaErr != nil:
+		s.bad = append(s.bad, errors.Join(err, metaErr))
 	case again:
-		if metaErr == nil && meta.NumDelivered == 1 {
+		if meta.Sequence.Stream != position {
 			s.repeated++
 		}
 	default:
-		s.seen[e.ID] = struct{}{}
+		s.seen[e.ID] = meta.Sequence.Stream
 		if e.Type == event.TypeOrderPaid {
 			s.paid[e.Data.OutTradeNo] = at
 		}
@@ -99,6 +104,13 @@ func (s *subscriber) paidCount() int {
 	return len(s.paid)
 }
 
+// messageCount is how many different messages were taken.
+func (s *subscriber) messageCount() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return uint64(len(s.messages))
+}
+
 // receipts copies what was received, for the count at the end.
 func (s *subscriber) receipts() (paid map[string]time.Time, repeated int, bad []error) {
 	s.mu.Lock()
@@ -110,12 +122,13 @@ func (s *subscriber) receipts() (paid map[string]time.Time, repeated int, bad []
 	return paid, s.repeated, s.bad
 }
 
-// drained waits until the consumer has nothing pending, so that a late second
-// message cannot escape the count.
+// drained waits until every message of the stream was taken, so that a late
+// second message cannot escape the count. A throw-away stream begins at 1 and
+// has no gaps.
 func (s *subscriber) drained(ctx context.Context) error {
 	for {
 		info, err := s.info(ctx)
-		if err == nil && info.NumPending == 0 && info.NumAckPending == 0 {
+		if err == nil && info.NumPending == 0 && s.messageCount() >= info.Delivered.Stream {
 			return nil
 		}
 		select {

@@ -1,0 +1,253 @@
+package command_test
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	_ "github.com/lib/pq"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/fenflow/fenflow/pkg/command"
+	"github.com/fenflow/fenflow/pkg/merchant"
+	"github.com/fenflow/fenflow/pkg/pay"
+	"github.com/fenflow/fenflow/pkg/simulator"
+	"github.com/fenflow/fenflow/pkg/store"
+	"github.com/fenflow/fenflow/pkg/testkit"
+	"github.com/fenflow/fenflow/pkg/wechatpay"
+)
+
+// wire stands between fenflow and the stand-in platform: it records prepay
+// bodies and does what real lines do.
+type wire struct {
+	platform http.Handler
+	mu       sync.Mutex
+	bodies   [][]byte
+	queries  int
+	faults   []func(w http.ResponseWriter, r *http.Request, platform http.Handler)
+}
+
+func (l *wire) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	l.mu.Lock()
+	fault := func(w http.ResponseWriter, r *http.Request, platform http.Handler) { platform.ServeHTTP(w, r) }
+	if r.Method == http.MethodPost && strings.HasPrefix(r.URL.Path, "/v3/pay/transactions/") {
+		l.bodies = append(l.bodies, body)
+		if len(l.faults) > 0 {
+			fault, l.faults = l.faults[0], l.faults[1:]
+		}
+	} else {
+		l.queries++
+	}
+	l.mu.Unlock()
+	fault(w, r, l.platform)
+}
+
+func (l *wire) fails(faults ...func(http.ResponseWriter, *http.Request, http.Handler)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.faults = append(l.faults, faults...)
+}
+
+func (l *wire) prepays() [][]byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([][]byte(nil), l.bodies...)
+}
+
+// answers refuses a call with WeChat's way of saying so.
+func answers(status int, code string) func(http.ResponseWriter, *http.Request, http.Handler) {
+	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Request-Id", "08F78BB0")
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(`{"code":"` + code + `","message":"no"}`))
+	}
+}
+
+// hangs carries the call out and loses the answer.
+func hangs(_ http.ResponseWriter, r *http.Request, platform http.Handler) {
+	platform.ServeHTTP(httptest.NewRecorder(), r)
+	<-r.Context().Done()
+}
+
+// tampers changes a byte of a signed answer.
+func tampers(w http.ResponseWriter, r *http.Request, platform http.Handler) {
+	recorder := httptest.NewRecorder()
+	platform.ServeHTTP(recorder, r)
+	for name, values := range recorder.Header() {
+		w.Header()[name] = values
+	}
+	w.WriteHeader(recorder.Code)
+	_, _ = w.Write(bytes.Replace(recorder.Body.Bytes(), []byte("wx"), []byte("xw"), 1))
+}
+
+type bundle struct {
+	t         *testing.T
+	store     *store.Store
+	db        *sql.DB
+	clock     *testkit.Clock
+	wire      *wire
+	platform  *simulator.Simulator
+	merchant  simulator.Merchant
+	directory *directory
+	options   command.Options
+	service   *command.Service
+}
+
+type directory struct {
+	credentials *merchant.Credentials
+	client      *wechatpay.Client
+}
+
+func (d *directory) Credentials(id pay.MchID) (*merchant.Credentials, bool) {
+	return d.credentials, id == d.credentials.Merchant.MchID
+}
+
+func (d *directory) WeChat(id pay.MchID) (command.WeChat, bool) {
+	return d.client, id == d.credentials.Merchant.MchID
+}
+
+// letters remembers for which orders it was asked, and may have paid them.
+type letters struct {
+	mu     sync.Mutex
+	asked  []pay.OutTradeNo
+	settle func(pay.OutTradeNo)
+}
+
+func (l *letters) Retry(_ context.Context, _ pay.MchID, no pay.OutTradeNo) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked = append(l.asked, no)
+	if l.settle == nil {
+		return 0, nil
+	}
+	l.settle(no)
+	return 1, nil
+}
+
+type relay struct {
+	mu     sync.Mutex
+	events []pay.Outgoing
+}
+
+func (r *relay) Hand(events []pay.Outgoing) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = append(r.events, events...)
+}
+
+func setup(t *testing.T) *bundle {
+	t.Helper()
+	m, err := simulator.NewTestMerchant()
+	require.NoError(t, err)
+	platform, err := simulator.New(simulator.Options{Merchant: m, Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = platform.Close() })
+	b := &bundle{t: t, platform: platform, merchant: m, clock: testkit.NewClock(time.Now()), wire: &wire{platform: platform.Handler()}}
+	server := httptest.NewServer(b.wire)
+	t.Cleanup(server.Close)
+	b.directory = &directory{credentials: &merchant.Credentials{
+		Merchant:   merchant.Merchant{MchID: pay.MchID(m.Mchid), Apps: []merchant.App{{AppID: pay.AppID(m.Appid)}}, Serial: m.Serial, Protocol: pay.ProtocolV3},
+		PrivateKey: m.PrivateKey, APIv3Keys: []merchant.Secret{merchant.Secret(m.APIv3Key)},
+		Keyring: merchant.NewKeyring(merchant.PublicKey{ID: m.PublicKeyID, Key: &m.WechatpayKey.PublicKey}),
+	}}
+	b.directory.client, err = wechatpay.NewClient(b.directory.credentials, wechatpay.ClientOptions{BaseURL: server.URL, Timeout: time.Second})
+	require.NoError(t, err)
+	url := testkit.Database(t, "command", func(ctx context.Context, url string) error {
+		_, err := store.Migrate(ctx, url)
+		return err
+	})
+	b.store, err = store.Open(t.Context(), store.Config{URL: url, MaxConns: 8})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = b.store.Close() })
+	b.db, err = sql.Open("postgres", url)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = b.db.Close() })
+	b.options = command.Options{
+		Books: b.store, Merchants: b.directory, Letters: &letters{}, Relay: &relay{},
+		NotifyURL: func(id pay.MchID) string { return "http://127.0.0.1:1/notify/v3/" + string(id) },
+		Retryable: store.Retryable, Now: b.clock.Now, Nonce: func() string { return "nonce" },
+		Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(),
+	}
+	b.service = command.New(b.options)
+	return b
+}
+
+type fields map[string]any
+
+// create is an order.create as the edge sends it.
+func (b *bundle) create(no string, change ...func(fields)) pay.Command {
+	b.t.Helper()
+	f := fields{
+		"out_trade_no": no, "appid": b.merchant.Appid, "client": "jsapi", "description": "tea", "amount_fen": 100, "currency": "CNY",
+		"openid": "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o", "time_expire": b.clock.Now().Add(2 * time.Hour).Truncate(time.Second).Format(time.RFC3339),
+	}
+	for _, c := range change {
+		c(f)
+	}
+	body, err := json.Marshal(f)
+	require.NoError(b.t, err)
+	id, err := uuid.NewV7()
+	require.NoError(b.t, err)
+	now := b.clock.Now()
+	return pay.Command{
+		ID: pay.CommandID(id.String()), MchID: pay.MchID(b.merchant.Mchid), Kind: pay.CommandOrderCreate, OutTradeNo: pay.OutTradeNo(no),
+		Digest: "digest-of-" + no, Body: body, ReceivedAt: now, Deadline: now.Add(time.Minute),
+	}
+}
+
+type reply struct {
+	OutTradeNo    string            `json:"out_trade_no"`
+	State         string            `json:"state"`
+	Sequence      int               `json:"sequence"`
+	AmountFen     int               `json:"amount_fen"`
+	TransactionID string            `json:"transaction_id"`
+	PaidAt        *time.Time        `json:"paid_at"`
+	Late          bool              `json:"late"`
+	Pay           map[string]string `json:"pay"`
+	Digest        string            `json:"digest"`
+	Code          string            `json:"code"`
+	Detail        string            `json:"detail"`
+}
+
+func (b *bundle) execute(cmd pay.Command) (pay.CommandResult, reply) {
+	b.t.Helper()
+	result, err := b.service.Execute(b.t.Context(), cmd)
+	require.NoError(b.t, err)
+	return result, parse(b.t, result.Body)
+}
+
+func parse(t *testing.T, body []byte) reply {
+	t.Helper()
+	var r reply
+	require.NoError(t, json.Unmarshal(body, &r), string(body))
+	return r
+}
+
+func (b *bundle) order(no string) pay.Order {
+	b.t.Helper()
+	order, found, err := b.store.Order(b.t.Context(), pay.MchID(b.merchant.Mchid), pay.OutTradeNo(no))
+	require.NoError(b.t, err)
+	require.True(b.t, found)
+	return order
+}
+
+func (b *bundle) count(query string, args ...any) int {
+	b.t.Helper()
+	var n int
+	require.NoError(b.t, b.db.QueryRowContext(b.t.Context(), query, args...).Scan(&n))
+	return n
+}

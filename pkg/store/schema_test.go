@@ -1,0 +1,186 @@
+package store_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/lib/pq"
+	"github.com/stretchr/testify/require"
+
+	"github.com/fenflow/fenflow/pkg/pay"
+)
+
+// refusedBy says which rule of the schema refused a statement.
+func refusedBy(t *testing.T, err error) string {
+	t.Helper()
+	var refused *pq.Error
+	require.ErrorAs(t, err, &refused)
+	return refused.Constraint
+}
+
+func TestQueries_are_prepared_against_the_schema(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	files, err := filepath.Glob("queries/*.sql")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.True(t, strings.HasPrefix(string(text), "-- "), "%s opens with what it is for", file)
+		require.NotContains(t, strings.ToUpper(string(text)), "SELECT *", file)
+		name := strings.TrimSuffix(filepath.Base(file), ".sql")
+		require.NoError(t, b.exec("PREPARE "+name+" AS "+string(text)), file)
+	}
+}
+
+func orderStates() []pay.OrderState {
+	return []pay.OrderState{pay.OrderCreated, pay.OrderAwaitingPayment, pay.OrderPaid, pay.OrderClosed, pay.OrderFailed}
+}
+
+// seedOrder puts an order into a state along the table.
+func (b *books) seedOrder(state pay.OrderState) pay.Order {
+	o := b.place()
+	switch state {
+	case pay.OrderCreated:
+	case pay.OrderAwaitingPayment:
+		b.settle(arrived(observe(o, pay.ObservedPrepared)))
+	case pay.OrderPaid:
+		b.settle(arrived(payment(o, pay.TransactionID("seed-"+o.OutTradeNo))))
+	case pay.OrderClosed:
+		b.settle(arrived(observe(o, pay.ObservedClosed)))
+	case pay.OrderFailed:
+		refused := observe(o, pay.ObservedRefused)
+		refused.Code = "PARAM_ERROR"
+		b.settle(arrived(refused))
+	}
+	require.Equal(b.t, state, b.order(o).State)
+	return o
+}
+
+func TestSchema_orders_move_along_the_table_of_the_code_and_no_other_way(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, from := range orderStates() {
+		for _, to := range orderStates() {
+			t.Run(fmt.Sprintf("%s to %s", from, to), func(t *testing.T) {
+				o := b.seedOrder(from)
+				tx := "move-" + string(o.OutTradeNo)
+				if from != pay.OrderPaid { // a payment to point at
+					_, err := b.Settle(t.Context(), []pay.Entry{arrived(mismatched(o, pay.TransactionID(tx)))}, defaults)
+					require.NoError(t, err)
+				} else {
+					tx = string(b.order(o).TransactionID)
+				}
+				err := b.exec(`UPDATE orders SET state = $3, sequence = sequence + 1, closed_at = now(), next_check_at = now(),
+					transaction_id = CASE WHEN $3 = 'paid' THEN $4 END, paid_at = CASE WHEN $3 = 'paid' THEN now() END
+					WHERE mchid = $1 AND out_trade_no = $2`, string(o.MchID), string(o.OutTradeNo), string(to), tx)
+				if from == to || pay.CanMove(from, to) {
+					require.NoError(t, err)
+					require.Equal(t, from == to, b.count(`SELECT count(*) FROM (SELECT 1 WHERE order_may_move($1, $2)) AS yes`, string(from), string(to)) == 0)
+					return
+				}
+				require.Contains(t, []string{"orders_move_along_the_table", "orders_terms_are_fixed"}, refusedBy(t, err))
+				require.Zero(t, b.count(`SELECT count(*) FROM (SELECT 1 WHERE order_may_move($1, $2)) AS yes`, string(from), string(to)))
+			})
+		}
+	}
+}
+
+func mismatched(o pay.Order, tx pay.TransactionID) pay.Observation {
+	obs := payment(o, tx)
+	obs.Amount = 1
+	return obs
+}
+
+func TestSchema_refunds_move_along_the_design(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	o := b.place()
+	b.settle(arrived(payment(o, "4200")))
+	legal := map[[2]pay.RefundState]bool{
+		{pay.RefundRequested, pay.RefundProcessing}: true, {pay.RefundRequested, pay.RefundFailed}: true,
+		{pay.RefundProcessing, pay.RefundSucceeded}: true, {pay.RefundProcessing, pay.RefundClosed}: true,
+		{pay.RefundProcessing, pay.RefundAbnormal}: true, {pay.RefundAbnormal, pay.RefundProcessing}: true,
+	}
+	states := []pay.RefundState{pay.RefundRequested, pay.RefundProcessing, pay.RefundSucceeded, pay.RefundClosed, pay.RefundAbnormal, pay.RefundFailed}
+	for _, from := range states {
+		for _, to := range states {
+			no := fmt.Sprintf("R-%s-%s", from, to)
+			require.NoError(t, b.exec(`INSERT INTO refunds (mchid, out_refund_no, out_trade_no, transaction_id, amount_fen, currency, origin, state, sequence, created_at, updated_at, succeeded_at, next_check_at)
+				VALUES ($1, $2, $3, '4200', 1, 'CNY', 'platform', $4, 1, now(), now(), now(), now())`, string(o.MchID), no, string(o.OutTradeNo), string(from)))
+			err := b.exec(`UPDATE refunds SET state = $2 WHERE out_refund_no = $1`, no, string(to))
+			if from == to || legal[[2]pay.RefundState{from, to}] {
+				require.NoError(t, err, no)
+				continue
+			}
+			require.Equal(t, "refunds_move_along_the_table", refusedBy(t, err), no)
+		}
+	}
+}
+
+func TestSchema_holds_the_rules_of_money(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	paid, open := b.place(), b.place()
+	b.settle(arrived(payment(paid, "4200")))
+	for _, rule := range []struct{ refusedBy, statement string }{
+		{"orders_terms_are_fixed", `UPDATE orders SET amount_fen = 1`},
+		{"orders_terms_are_fixed", `UPDATE orders SET transaction_id = 'other' WHERE state = 'paid'`},
+		{"orders_terms_are_fixed", `UPDATE orders SET sequence = 0`},
+		{"orders_sequence_grows", `UPDATE orders SET state = 'closed', closed_at = now() WHERE state = 'created'`},
+		{"orders_unresolved_has_a_check", `UPDATE orders SET next_check_at = NULL WHERE state = 'created'`},
+		{"orders_paid_names_its_payment", `UPDATE orders SET state = 'paid', sequence = sequence + 1 WHERE state = 'created'`},
+		{"orders_payment_exists", `UPDATE orders SET state = 'paid', sequence = sequence + 1, transaction_id = 'nowhere', paid_at = now() WHERE state = 'created'`},
+		{"orders_only_paid_is_late", `UPDATE orders SET late = true WHERE state = 'created'`},
+		{"orders_begin_as_created", copyOrder("state", "'paid'")},
+		{"orders_begin_as_created", copyOrder("sequence", "5")},
+		{"orders_amount_is_positive", copyOrder("amount_fen", "0")},
+		{"orders_currency_is_set", copyOrder("currency", "''")},
+		{"orders_client_is_known", copyOrder("client", "'fax'")},
+		{"payments_refunds_within_amount", `UPDATE payments SET reserved_fen = 60, refunded_fen = 41`},
+		{"payments_refunds_within_amount", `UPDATE payments SET refunded_fen = 101`},
+		{"payments_refunded_not_negative", `UPDATE payments SET refunded_fen = -1`},
+		{"payments_amount_is_positive", `UPDATE payments SET amount_fen = 0`},
+		{"payments_order_exists", `UPDATE payments SET out_trade_no = 'nowhere'`},
+		{"history_is_append_only", `UPDATE history SET detail = 'x'`},
+		{"history_is_append_only", `DELETE FROM history`},
+		{"history_is_never_emptied", `TRUNCATE history`},
+		{"history_move_is_legal", `INSERT INTO history (mchid, out_trade_no, sequence, what, source, from_state, to_state, transaction_id, key_id, detail, at) VALUES ('1', 'x', 1, 'x', 'query', 'paid', 'closed', '', '', '', now())`},
+		{"deliveries_are_never_changed", `UPDATE deliveries SET body = ''`},
+		{"refunds_amount_is_positive", refund("amount_fen", "0")},
+		{"refunds_unresolved_has_a_check", refund("next_check_at", "NULL")},
+		{"refunds_ours_keeps_its_bytes", refund("origin", "'command'")},
+		{"refunds_payment_exists", refund("transaction_id", "'nowhere'")},
+	} {
+		require.Equal(t, rule.refusedBy, refusedBy(t, b.exec(rule.statement)), rule.statement)
+	}
+	require.NoError(t, b.exec(`UPDATE payments SET overrun_fen = 1, refunded_fen = 101`))
+	require.NoError(t, b.exec(`INSERT INTO audit (audit_id, actor, action) VALUES (gen_random_uuid(), 'me', 'look')`))
+	require.Equal(t, "audit_is_append_only", refusedBy(t, b.exec(`UPDATE audit SET actor = 'you'`)))
+	require.Equal(t, "audit_is_append_only", refusedBy(t, b.exec(`DELETE FROM audit`)))
+	require.Equal(t, open, b.order(open))
+}
+
+// copyOrder inserts a copy of an order with one column changed.
+func copyOrder(column, value string) string {
+	columns := []string{"mchid", "out_trade_no", "appid", "client", "protocol", "description", "amount_fen", "currency", "openid", "attach", "digest", "state", "sequence", "created_at", "updated_at", "expires_at", "prepay_request", "next_check_at"}
+	values := strings.Join(columns, ", ")
+	values = strings.Replace(values, "out_trade_no", "'copy'", 1)
+	values = strings.Replace(values, column, value, 1)
+	return "INSERT INTO orders (" + strings.Join(columns, ", ") + ") SELECT " + values + " FROM orders WHERE state = 'created' LIMIT 1"
+}
+
+func refund(column, value string) string {
+	columns := "mchid, out_refund_no, out_trade_no, transaction_id, amount_fen, currency, origin, state, sequence, created_at, updated_at, next_check_at"
+	values := map[string]string{"mchid": "mchid", "out_refund_no": "'R1'", "out_trade_no": "out_trade_no", "transaction_id": "transaction_id", "amount_fen": "1", "currency": "currency", "origin": "'platform'", "state": "'requested'", "sequence": "1", "created_at": "now()", "updated_at": "now()", "next_check_at": "now()"}
+	values[column] = value
+	list := strings.Split(columns, ", ")
+	for i, c := range list {
+		list[i] = values[c]
+	}
+	return "INSERT INTO refunds (" + columns + ") SELECT " + strings.Join(list, ", ") + " FROM payments"
+}
