@@ -29,7 +29,7 @@ func preferredWait(h http.Header) (wait time.Duration, applied string) {
 		if err != nil {
 			continue
 		}
-		wait = min(time.Duration(seconds)*time.Second, maxWait) //nolint:gosec // at most 65535
+		wait = min(time.Duration(seconds)*time.Second, maxWait)
 		return wait, "wait=" + strconv.Itoa(int(wait/time.Second))
 	}
 	return defaultWait, ""

@@ -63,7 +63,6 @@ func (r *refresher) due(id pay.MchID) bool {
 }
 
 func (r *refresher) request(ctx context.Context, id pay.MchID) {
-	outcome := "asked"
 	question, err := json.Marshal(struct {
 		MchID pay.MchID `json:"mchid"`
 	}{id})
@@ -71,10 +70,12 @@ func (r *refresher) request(ctx context.Context, id pay.MchID) {
 		_, err = r.requester.Request(ctx, subjectVerifyKeys, question, refreshWait)
 	}
 	if err != nil {
-		outcome = "failed"
+		r.metrics.refreshes.WithLabelValues(string(id), "failed").Inc()
+		r.logger.WarnContext(ctx, "key refresh failed", "mchid", id, "error", err)
+		return
 	}
-	r.metrics.refreshes.WithLabelValues(string(id), outcome).Inc()
-	r.logger.WarnContext(ctx, "key refresh", "mchid", id, "outcome", outcome, "error", err)
+	r.metrics.refreshes.WithLabelValues(string(id), "asked").Inc()
+	r.logger.InfoContext(ctx, "key refresh", "mchid", id)
 }
 
 // wait returns when no refresh is under way.

@@ -1,6 +1,7 @@
 package ingest_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -105,7 +106,7 @@ func refusedRows() []refused {
 		{"unknown serial", header(wechatpay.HeaderSerial, "00"+serial[2:]), 503, ingest.UnknownSerial, "00" + serial[2:], true, true},
 		{"certificate that has run out", signed(func(r *http.Request, b string) { stamp(r.Header, rsaKeys().platform, oldSerial, now(), b) }), 503, ingest.UnknownSerial, oldSerial, true, true},
 		{"unknown public key", header(wechatpay.HeaderSerial, "PUB_KEY_ID_9"), 503, ingest.UnknownSerial, "wechatpay_public_keys", true, false},
-		{"signed by a stranger", signed(func(r *http.Request, b string) { stamp(r.Header, rsaKeys().stranger, publicID, now(), b) }), 401, ingest.BadSignature, "fenflow merchant check", true, false},
+		{"signed by a stranger", signed(func(r *http.Request, b string) { stamp(r.Header, rsaKeys().stranger, publicID, now(), b) }), 401, ingest.BadSignature, "fenflow config check --secrets", true, false},
 		{"signed for another body", signed(func(r *http.Request, b string) { stamp(r.Header, rsaKeys().public, publicID, now(), b+" ") }), 401, ingest.BadSignature, publicID, true, false},
 		{"other key of the same merchant", header(wechatpay.HeaderSerial, serial), 401, ingest.BadSignature, serial, true, false},
 		{"probe that is no base64", header(wechatpay.HeaderSignature, "WECHATPAY/SIGNTEST/"+strings.Repeat("A", 323)), 401, ingest.BadSignature, "", true, false},
@@ -140,7 +141,7 @@ func TestNotifyV3_refuses_what_the_table_refuses_and_publishes_nothing(t *testin
 			if row.sampled {
 				<-e.shelf.sampled
 				require.Equal(t, string(row.outcome), e.shelf.samples()[0].Reason)
-				require.Equal(t, notice, string(e.shelf.samples()[0].Envelope.Body))
+				require.True(t, bytes.Equal([]byte(notice), e.shelf.samples()[0].Envelope.Body), "the sample is what arrived")
 			}
 			if row.refresh {
 				require.Eventually(t, func() bool { return len(e.worker.questions()) == 1 }, 5*time.Second, time.Millisecond)

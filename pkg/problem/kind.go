@@ -52,6 +52,7 @@ const (
 	BrokerUnavailable   Kind = "broker_unavailable"
 	DatabaseUnavailable Kind = "database_unavailable"
 	NoWorker            Kind = "no_worker"
+	Unhealthy           Kind = "unhealthy"
 )
 
 // Internal is a fault of fenflow itself, and what any error is that nobody

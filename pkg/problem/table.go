@@ -40,6 +40,7 @@ func Table() []Entry {
 		{BrokerUnavailable, "FEN-5001", "NATS cannot be reached, or is full or slow", "Check NATS and its stream limits; nothing was acknowledged, so WeChat Pay and shops repeat.", http.StatusServiceUnavailable, Retry, ExitUnavailable},
 		{DatabaseUnavailable, "FEN-5002", "PostgreSQL cannot be reached", "Check PostgreSQL and `postgres.url`; messages wait in NATS meanwhile.", http.StatusServiceUnavailable, Retry, ExitUnavailable},
 		{NoWorker, "FEN-5003", "no worker answered in time", "Check that a worker runs and is ready; then send the request again.", http.StatusServiceUnavailable, Retry, ExitUnavailable},
+		{Unhealthy, "FEN-5004", "a role is not healthy", "The answer of its `/readyz` names the check that fails and why.", http.StatusServiceUnavailable, Retry, ExitUnavailable},
 
 		{Internal, "FEN-9001", "internal error", "Look for this moment in the log of the role, and report it.", http.StatusInternalServerError, DeadLetter, ExitInternal},
 	}

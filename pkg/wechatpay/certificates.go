@@ -31,7 +31,7 @@ type PlatformCertificate struct {
 // those it brings (WeChat Pay doc 4012551764).
 func (c *Client) Certificates(ctx context.Context) ([]PlatformCertificate, Answer, error) {
 	verifier := ringVerifier{c.cred.Keyring, c.now}
-	answer, response, err := c.fetchCertificates(ctx, verifier)
+	answer, header, err := c.fetchCertificates(ctx, verifier)
 	if err != nil {
 		return nil, answer, err
 	}
@@ -44,7 +44,7 @@ func (c *Client) Certificates(ctx context.Context) ([]PlatformCertificate, Answe
 		known = append(known, certificate.Key)
 	}
 	verifier.keys = merchant.NewKeyring(known...)
-	response.Body = io.NopCloser(bytes.NewReader(answer.Body))
+	response := &http.Response{StatusCode: http.StatusOK, Header: header, Body: io.NopCloser(bytes.NewReader(answer.Body))}
 	if err := validators.NewWechatPayResponseValidator(verifier).Validate(ctx, response); err != nil {
 		return nil, Answer{}, callError(&core.APIResult{Response: response}, err)
 	}
@@ -52,7 +52,7 @@ func (c *Client) Certificates(ctx context.Context) ([]PlatformCertificate, Answe
 }
 
 // fetchCertificates returns an answer that is not verified yet.
-func (c *Client) fetchCertificates(ctx context.Context, verifier ringVerifier) (Answer, *http.Response, error) {
+func (c *Client) fetchCertificates(ctx context.Context, verifier ringVerifier) (Answer, http.Header, error) {
 	api := core.NewClientWithValidator(c.api, verifyLater{verifier})
 	result, err := api.Request(ctx, http.MethodGet, c.base+certificatesPath, http.Header{"Accept": {"application/json"}}, nil, nil, "application/json")
 	if result != nil && result.Response != nil {
@@ -65,7 +65,7 @@ func (c *Client) fetchCertificates(ctx context.Context, verifier ringVerifier) (
 	if err != nil {
 		return Answer{}, nil, callError(nil, err)
 	}
-	return c.answer(result.Response, text), result.Response, nil
+	return c.answer(result.Response, text), result.Response.Header, nil
 }
 
 // verifyLater lets an answer through that is verified right after.

@@ -4,6 +4,8 @@ import (
 	"crypto/aes"
 	"encoding/base64"
 	"encoding/xml"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -29,7 +31,8 @@ func toXML(tb testing.TB, root string, fields fieldsV2) string {
 	tb.Helper()
 	var b strings.Builder
 	b.WriteString("<" + root + ">")
-	for name, value := range fields {
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		value := fields[name]
 		b.WriteString("<" + name + ">")
 		require.NoError(tb, xml.EscapeText(&b, []byte(value)))
 		b.WriteString("</" + name + ">")

@@ -134,9 +134,9 @@ func selectKey(keys *merchant.Keyring, serial string, at time.Time) (merchant.Pu
 	}
 	switch {
 	case !ok && !(merchant.PublicKey{ID: serial}).IsPlatform():
-		return key, unknown("public key " + serial + " is not configured: add it to wechatpay_public_keys of this merchant, then run `fenflow merchant check`")
+		return key, unknown("public key " + serial + " is not configured: add it to wechatpay_public_keys of this merchant, then run `fenflow config check --secrets`")
 	case !ok:
-		return key, unknown("no platform certificate has serial " + serial + ": they are fetched anew; if it stays, run `fenflow merchant check`")
+		return key, unknown("no platform certificate has serial " + serial + ": they are fetched anew; if it stays, run `fenflow config check --secrets`")
 	case key.IsPlatform() && !key.ValidAt(at):
 		return key, unknown("platform certificate " + serial + " was not valid at " + at.UTC().Format(time.RFC3339) +
 			", only from " + key.NotBefore.Format(time.RFC3339) + " to " + key.NotAfter.Format(time.RFC3339))

@@ -23,6 +23,7 @@ func TestIngest_is_built_without_database_or_server(t *testing.T) {
 		"github.com/fenflow/fenflow/pkg/store", "github.com/fenflow/fenflow/pkg/settle", "github.com/fenflow/fenflow/pkg/command",
 		"github.com/fenflow/fenflow/pkg/simulator", "github.com/fenflow/fenflow/pkg/testkit",
 	}
+	require.NotContains(t, deps, "database/sql", "its subpackage driver is interfaces only, and comes with uuid")
 	for _, dep := range deps {
 		for _, door := range doors {
 			require.False(t, dep == door || strings.HasPrefix(dep, door+"/"), "cmd/ingest reaches %s", dep)

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/fenflow/fenflow/pkg/problem"
-	"github.com/fenflow/fenflow/pkg/telemetry"
 )
 
 // maxHeaderBytes: WeChat Pay's headers take about 1 KiB.
@@ -108,7 +107,7 @@ func (r *role) shutDown() {
 	for _, s := range r.servers {
 		go func() {
 			if err := s.http.Shutdown(ctx); err != nil {
-				r.Logger.Warn("requests cut off", "listener", s.name, telemetry.Error(err))
+				r.Logger.Warn("requests cut off", "listener", s.name, "error", err.Error())
 				_ = s.http.Close() // they were given their time
 			}
 			done <- struct{}{}

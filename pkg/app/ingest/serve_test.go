@@ -157,7 +157,7 @@ func TestServer_speaks_TLS_and_takes_over_a_renewed_certificate(t *testing.T) {
 	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	writePair(t, certFile, keyFile, 1)
 	address, _ := listening(t, config.Listen{TLSCertFile: certFile, TLSKeyFile: keyFile}, apiTimes(), reader())
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // the test's own
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	t.Cleanup(client.CloseIdleConnections)
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+address, strings.NewReader("abc"))
 	require.NoError(t, err)
