@@ -54,9 +54,9 @@ func (h *NotifyHandler) checkV2(w http.ResponseWriter, r *http.Request, env *wec
 	case err != nil:
 		return &refusal{status: http.StatusServiceUnavailable, outcome: VerifierAway, message: "no worker answered in time", cause: err}
 	case !verdict.OK && sparesTheMessage(verdict.Reason):
-		return &refusal{status: http.StatusServiceUnavailable, outcome: NoKeys, message: fmt.Sprintf("the v2 key of merchant %s is not at hand: see api_v2_key_files (`fenflow config check --secrets %s`)", env.MchID, env.MchID)}
+		return &refusal{status: http.StatusServiceUnavailable, outcome: NoKeys, message: fmt.Sprintf("the v2 key of merchant %s is not at hand: see api_v2_key_files (`fenflow config check --secrets`)", env.MchID)}
 	case !verdict.OK:
-		return &refusal{status: http.StatusUnauthorized, outcome: BadSignature, message: fmt.Sprintf("the message does not verify for merchant %s; run `fenflow config check --secrets %s`", env.MchID, env.MchID), sample: true, cause: fmt.Errorf("worker refused: %q", clip(verdict.Reason, 64))}
+		return &refusal{status: http.StatusUnauthorized, outcome: BadSignature, message: fmt.Sprintf("the message does not verify for merchant %s; run `fenflow config check --secrets`", env.MchID), sample: true, cause: fmt.Errorf("worker refused: %q", clip(verdict.Reason, 64))}
 	}
 	return nil
 }

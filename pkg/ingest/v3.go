@@ -29,7 +29,7 @@ func (h *NotifyHandler) checkV3(w http.ResponseWriter, r *http.Request, env *wec
 	keys := h.Keys.Of(env.MchID)
 	if keys.Len() == 0 {
 		h.refreshKeys(r.Context(), *env)
-		return &refusal{status: http.StatusServiceUnavailable, outcome: NoKeys, message: fmt.Sprintf("no key of WeChat Pay is known for merchant %s: configure wechatpay_public_keys, or see why the worker fetched no platform certificate (`fenflow config check --secrets %s`)", env.MchID, env.MchID)}
+		return &refusal{status: http.StatusServiceUnavailable, outcome: NoKeys, message: fmt.Sprintf("no key of WeChat Pay is known for merchant %s: configure wechatpay_public_keys, or see why the worker fetched no platform certificate (`fenflow config check --secrets`)", env.MchID)}
 	}
 	if _, err := wechatpay.VerifySignature(*env, keys, env.ReceivedAt); err != nil {
 		return h.refuseV3(r.Context(), *env, err)
@@ -71,7 +71,7 @@ func (h *NotifyHandler) refuseV3(ctx context.Context, env wechatpay.Envelope, er
 		no.status, no.outcome = http.StatusServiceUnavailable, UnknownSerial
 		h.refreshKeys(ctx, env)
 	default:
-		no.message += fmt.Sprintf("; if WeChat Pay sent it and keeps sending it, run `fenflow config check --secrets %s`", env.MchID)
+		no.message += "; if WeChat Pay sent it and keeps sending it, run `fenflow config check --secrets`"
 	}
 	return no
 }
