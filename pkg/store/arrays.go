@@ -14,59 +14,89 @@ import (
 // Columns travel as one array each and become rows again by unnest: a batch
 // of any size is a fixed number of parameters (a statement takes 65,535).
 
+// A []byte parameter goes over in PostgreSQL's binary form (binary_parameters),
+// so arrays are written in it: half the size of the text form for bytes,
+// nothing to escape, nothing to parse.
+
 type (
-	texts    = pq.StringArray
-	integers = pq.Int64Array
-	booleans = pq.BoolArray
+	texts    []string    // text[]
+	blobs    [][]byte    // bytea[]
+	integers []int64     // bigint[]
+	instants []time.Time // timestamptz[] in which the zero time is NULL
+
+	uuids    = pq.StringArray // uuid[]
+	booleans = pq.BoolArray   // boolean[]
 )
 
-// instants is a timestamptz[] in which the zero time is NULL.
-type instants []time.Time
+// Types of elements, from pg_type.
+const (
+	oidBytea       = 17
+	oidInt8        = 20
+	oidText        = 25
+	oidTimestamptz = 1184
+)
 
-// Value spells the array as PostgreSQL reads it.
-func (a instants) Value() (driver.Value, error) {
-	var b strings.Builder
-	b.WriteByte('{')
-	for i, t := range a {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		if t.IsZero() {
-			b.WriteString("NULL")
-			continue
-		}
-		b.WriteByte('"')
-		b.Write(pq.FormatTimestamp(t.UTC()))
-		b.WriteByte('"')
+func (a texts) Value() (driver.Value, error) {
+	size := 0
+	for _, s := range a {
+		size += len(s)
 	}
-	b.WriteByte('}')
-	return b.String(), nil
+	return array(oidText, len(a), size, func(out []byte, i int) []byte {
+		return append(append32(out, uint32(len(a[i]))), a[i]...)
+	})
 }
 
-// blobs is a bytea[] in PostgreSQL's binary form: with binary_parameters a
-// []byte goes over as it is, half the size of the text form and nothing to
-// parse. Layout: array_recv in src/backend/utils/adt/arrayfuncs.c.
-type blobs [][]byte
-
-const byteaOID = 17
-
-// Value spells the array in binary.
 func (a blobs) Value() (driver.Value, error) {
-	size := 20
-	for _, blob := range a {
-		size += 4 + len(blob)
+	size := 0
+	for _, b := range a {
+		size += len(b)
 	}
-	if size > math.MaxInt32 {
-		return nil, fmt.Errorf("%d bytes in one batch", size)
+	return array(oidBytea, len(a), size, func(out []byte, i int) []byte {
+		return append(append32(out, uint32(len(a[i]))), a[i]...)
+	})
+}
+
+func (a integers) Value() (driver.Value, error) {
+	return array(oidInt8, len(a), 8*len(a), func(out []byte, i int) []byte { return append64(out, a[i]) })
+}
+
+// Value counts microseconds from the beginning of 2000, as timestamptz does.
+// Years that it cannot hold overflow into a value that PostgreSQL refuses.
+func (a instants) Value() (driver.Value, error) {
+	epoch := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
+	return array(oidTimestamptz, len(a), 8*len(a), func(out []byte, i int) []byte {
+		switch year := a[i].Year(); {
+		case a[i].IsZero():
+			return append32(out, math.MaxUint32) // NULL
+		case year < minYear || year > maxYear:
+			return append64(out, math.MaxInt64-1)
+		}
+		return append64(out, a[i].UnixMicro()-epoch)
+	})
+}
+
+// The years whose microseconds an int64 can count. PostgreSQL's own range
+// (4713 BC to 294276) is nearly the same, and it refuses what lies between.
+const (
+	minYear = -200_000
+	maxYear = 290_000
+)
+
+// array writes the head of a one-dimensional array and lets each element
+// append its length and bytes. Layout: array_recv in
+// src/backend/utils/adt/arrayfuncs.c.
+func array(oid uint32, n, size int, element func(out []byte, i int) []byte) (driver.Value, error) {
+	const head, lengthOfOne = 20, 4
+	if size += head + n*lengthOfOne; size > math.MaxInt32 {
+		return nil, fmt.Errorf("a column of %d bytes is too large for one batch", size)
 	}
 	out := make([]byte, 0, size)
-	if len(a) == 0 { // no dimensions at all
-		return append32(out, 0, 0, byteaOID), nil
+	if n == 0 { // no dimensions at all
+		return append32(out, 0, 0, oid), nil
 	}
-	out = append32(out, 1, 0, byteaOID, uint32(len(a)), 1) // one dimension, no NULLs, length, lower bound
-	for _, blob := range a {
-		out = append32(out, uint32(len(blob)))
-		out = append(out, blob...)
+	out = append32(out, 1, 1, oid, uint32(n), 1) // dimensions, may hold NULL, type, length, lower bound
+	for i := range n {
+		out = element(out, i)
 	}
 	return out, nil
 }
@@ -76,6 +106,10 @@ func append32(out []byte, values ...uint32) []byte {
 		out = binary.BigEndian.AppendUint32(out, v)
 	}
 	return out
+}
+
+func append64(out []byte, value int64) []byte {
+	return binary.BigEndian.AppendUint64(append32(out, 8), uint64(value))
 }
 
 // nullTime is the zero time as NULL.

@@ -22,9 +22,8 @@ func BenchmarkSettle500(b *testing.B) {
 	for b.Loop() {
 		b.StopTimer()
 		entries := make([]pay.Entry, size)
-		for i := range entries {
+		for i, o := range books.placeMany(size) {
 			orders++
-			o := books.placeAs(pay.OutTradeNo(fmt.Sprintf("B%015d", orders)))
 			entries[i] = arrived(payment(o, pay.TransactionID(fmt.Sprintf("42%015d", orders))))
 			entries[i].Delivery.Body = body
 		}

@@ -33,7 +33,8 @@ func (c *historyColumns) args() []any {
 
 // outboxColumns are the events that a batch caused.
 type outboxColumns struct {
-	eventID, mchid, outTradeNo, fact, payload texts
+	eventID                          uuids
+	mchid, outTradeNo, fact, payload texts
 }
 
 func (c *outboxColumns) add(e pay.Outgoing) {

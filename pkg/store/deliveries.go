@@ -72,10 +72,11 @@ func (b *batch) mail() []filed {
 
 // deliveryColumns are deliveries on their way to the archive or the letters.
 type deliveryColumns struct {
-	mchid, id, kind, headers, traceParent, stream, keyID, notificationID, eventType, outTradeNo, transactionID texts
-	receivedAt                                                                                                 instants
-	body                                                                                                       blobs
-	sequence, index                                                                                            integers
+	id                                                                                                     uuids
+	mchid, kind, headers, traceParent, stream, keyID, notificationID, eventType, outTradeNo, transactionID texts
+	receivedAt                                                                                             instants
+	body                                                                                                   blobs
+	sequence, index                                                                                        integers
 }
 
 // add describes what can be described: the bytes and the signature's headers

@@ -24,7 +24,8 @@ func (b *batch) writeMail(ctx context.Context, tx *sqlx.Tx) error {
 		return nil
 	}
 	var all, lettered deliveryColumns
-	var settledMchids, settledIDs texts
+	var settledMchids texts
+	var settledIDs uuids
 	var causes letterColumns
 	for _, f := range mail {
 		all.add(f)

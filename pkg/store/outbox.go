@@ -48,7 +48,7 @@ func (s *Store) MarkPublished(ctx context.Context, published []pay.Publication) 
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	var (
-		ids        texts
+		ids        uuids
 		sequences  integers
 		duplicates booleans
 		at         instants

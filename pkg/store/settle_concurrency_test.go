@@ -20,8 +20,7 @@ func TestSettle_by_twins_at_once_tells_each_payment_once(t *testing.T) {
 	const orders, twins, rounds = 60, 4, 5
 	for range rounds {
 		entries := make([]pay.Entry, 0, 2*orders)
-		for range orders {
-			o := b.place()
+		for _, o := range b.placeMany(orders) {
 			entries = append(entries, arrived(payment(o, pay.TransactionID("tx-"+o.OutTradeNo))))
 		}
 		entries = append(entries, unknownOrders(10)...)
@@ -142,8 +141,7 @@ func TestSettle_survives_a_killed_server(t *testing.T) {
 	const batches, size = 30, 10
 	var all [batches][]pay.Entry
 	for i := range all {
-		for range size {
-			o := b.place()
+		for _, o := range b.placeMany(size) {
 			all[i] = append(all[i], arrived(payment(o, pay.TransactionID("tx-"+o.OutTradeNo))))
 		}
 	}

@@ -86,6 +86,27 @@ func (b *books) placeAs(no pay.OutTradeNo) pay.Order {
 	return o
 }
 
+// placeMany creates n orders at once, as if their events were published already.
+func (b *books) placeMany(n int) []pay.Order {
+	b.t.Helper()
+	orders := make([]pay.Order, n)
+	last := b.n.Add(int64(n))
+	for i := range orders {
+		o := order(pay.OutTradeNo(fmt.Sprintf("T%012d", last-int64(n-i)+1)))
+		o.State, o.Sequence, o.UpdatedAt = pay.OrderCreated, 1, o.CreatedAt
+		orders[i] = o
+	}
+	o := orders[0]
+	require.NoError(b.t, b.exec(`WITH numbers AS (SELECT 'T' || lpad(g::text, 12, '0') AS no FROM generate_series($1::bigint, $2::bigint) AS g),
+		placed AS (INSERT INTO orders (mchid, out_trade_no, appid, client, protocol, description, amount_fen, currency, openid, attach, digest, state, sequence, created_at, updated_at, expires_at, prepay_request, next_check_at)
+			SELECT $3, no, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'created', 1, $13, $13, $14, $15, $16 FROM numbers)
+		INSERT INTO history (mchid, out_trade_no, sequence, what, source, from_state, to_state, transaction_id, key_id, detail, at)
+			SELECT $3, no, 1, 'created', 'command', 'created', 'created', '', '', '', $13 FROM numbers`,
+		last-int64(n)+1, last, string(o.MchID), string(o.AppID), string(o.Client), string(o.Protocol), o.Description, int64(o.Amount), o.Currency,
+		string(o.OpenID), o.Attach, o.Digest, o.CreatedAt, o.ExpiresAt, o.PrepayRequest, o.NextCheckAt))
+	return orders
+}
+
 func observe(o pay.Order, kind pay.ObservationKind) pay.Observation {
 	return pay.Observation{
 		Kind: kind, Source: pay.SourceNotification, ObservedAt: noon.Add(2 * time.Second), KeyID: "PUB_KEY_ID_1",

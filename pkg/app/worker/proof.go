@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -29,6 +30,8 @@ type proof struct {
 	mu       sync.Mutex
 	verdict  bus.Verdict
 	reported string
+	said     []string // PostgreSQL's problems as of the last answer
+	asked    bool     // there was an answer
 }
 
 func newProof(p parts, env boot.Env) *proof {
@@ -67,9 +70,9 @@ func (p *proof) prove(ctx context.Context) error {
 	// A broker that came back empty has no streams yet.
 	streams := p.parts.bus.EnsureStreams(ctx)
 	v := p.parts.bus.Prove(ctx, p.env.Config.NATS.MonitorURLs)
-	problems, err := p.parts.settlement.Durability(ctx)
+	problems, err := p.database(ctx)
 	if err != nil {
-		problems = append(problems, "PostgreSQL cannot be asked for its settings: "+err.Error())
+		return fmt.Errorf("prove PostgreSQL, the verdict of before stands: %w", err)
 	}
 	for _, text := range problems {
 		v.Problems = append(v.Problems, "PostgreSQL: "+strings.TrimPrefix(text, "PostgreSQL: "))
@@ -85,6 +88,22 @@ func (p *proof) prove(ctx context.Context) error {
 	}
 	p.first.Do(func() { close(p.proven) })
 	return nil
+}
+
+// database asks PostgreSQL for its settings. While it is away, what it said
+// last holds: settlement waits for it, but the edge goes on acknowledging, and
+// what it acknowledges is on the broker's disk.
+func (p *proof) database(ctx context.Context) ([]string, error) {
+	problems, err := p.parts.settlement.Durability(ctx)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case err == nil:
+		p.said, p.asked = problems, true
+	case !p.asked:
+		return nil, err
+	}
+	return slices.Clone(p.said), nil
 }
 
 // report tells of a verdict when it differs from the one before.

@@ -7,7 +7,7 @@ WITH archived AS (
     SELECT d.mchid, d.delivery_id, d.kind, d.received_at, d.headers, d.body, d.trace_parent, d.stream, d.stream_sequence,
            d.stream_index, d.key_id, d.notification_id, d.event_type, d.out_trade_no, d.transaction_id
     FROM unnest($1::text[], $2::uuid[], $3::text[], $4::timestamptz[], $5::text[], $6::bytea[], $7::text[], $8::text[],
-                $9::bigint[], $10::int[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[])
+                $9::bigint[], $10::bigint[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[])
         AS d (mchid, delivery_id, kind, received_at, headers, body, trace_parent, stream, stream_sequence, stream_index,
               key_id, notification_id, event_type, out_trade_no, transaction_id)
     ON CONFLICT (mchid, delivery_id) DO NOTHING

@@ -13,7 +13,7 @@ SELECT d.mchid, d.delivery_id, d.kind, d.received_at, d.headers, d.body, d.trace
        d.stream_index, d.key_id, d.notification_id, d.event_type, nullif(d.out_trade_no, ''), d.transaction_id,
        d.reason, d.detail, d.state, CASE WHEN d.state = 'waiting' THEN now() + interval '1 second' END
 FROM unnest($1::text[], $2::uuid[], $3::text[], $4::timestamptz[], $5::text[], $6::bytea[], $7::text[], $8::text[],
-            $9::bigint[], $10::int[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
+            $9::bigint[], $10::bigint[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
             $16::text[], $17::text[], $18::text[])
     AS d (mchid, delivery_id, kind, received_at, headers, body, trace_parent, stream, stream_sequence, stream_index,
           key_id, notification_id, event_type, out_trade_no, transaction_id, reason, detail, state)

@@ -49,7 +49,17 @@ func LockFile(ctx context.Context, path string) (*Held, error) {
 // TryLockFile takes the lock on the file at path, or returns nil when another
 // holder has it.
 func TryLockFile(path string) (*Held, error) {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
+	return tryLock(path, os.O_CREATE)
+}
+
+// TryLockExisting is TryLockFile that makes no file: the error is
+// fs.ErrNotExist when there is none.
+func TryLockExisting(path string) (*Held, error) {
+	return tryLock(path, 0)
+}
+
+func tryLock(path string, create int) (*Held, error) {
+	file, err := os.OpenFile(path, create|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the lock file: %w", err)
 	}
@@ -69,7 +79,10 @@ func TryLockFile(path string) (*Held, error) {
 }
 
 // Release gives the lock back. The file stays: removing it would let two
-// holders lock two different files of one name.
+// holders lock two different files of one name. Closing alone would not do: a
+// child that another goroutine has just forked keeps a copy of the descriptor
+// until it runs its program, and the lock with it.
 func (h *Held) Release() error {
-	return h.file.Close()
+	err := syscall.Flock(int(h.file.Fd()), syscall.LOCK_UN)
+	return errors.Join(err, h.file.Close())
 }

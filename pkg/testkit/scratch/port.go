@@ -7,6 +7,7 @@ import (
 	"net"
 	"path/filepath"
 	"strconv"
+	"syscall"
 )
 
 // The ports lie below what Linux (from 32768) and macOS (from 49152) hand out
@@ -71,7 +72,11 @@ func (p *Port) Release() error {
 	return held.Release()
 }
 
+// portFree binds the port and lets it go. Nothing may be forked meanwhile: the
+// child would have the port, too, until it runs its program.
 func portFree(number int) bool {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	listener, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(number))) //nolint:noctx // returns at once
 	if err != nil {
 		return false

@@ -4,7 +4,10 @@ import (
 	"context"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -111,4 +114,44 @@ func TestReservePort(t *testing.T) {
 		require.NoError(t, port.Release())
 		require.NoError(t, port.Release())
 	})
+}
+
+// A forked child has copies of all descriptors until it runs its program.
+func TestRelease_takes_effect_while_other_goroutines_start_processes(t *testing.T) {
+	t.Parallel()
+	stop := make(chan struct{})
+	var starting sync.WaitGroup
+	for range 4 {
+		starting.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					_ = exec.Command("true").Run() // only its start matters
+				}
+			}
+		})
+	}
+	path := filepath.Join(t.TempDir(), "a.lock")
+	for range 3000 {
+		held, err := scratch.TryLockFile(path)
+		require.NoError(t, err)
+		require.NotNil(t, held, "a released lock is still held")
+		require.NoError(t, held.Release())
+
+		port, err := scratch.ReservePort()
+		require.NoError(t, err)
+		func() {
+			// The test's own listener must not be copied either.
+			syscall.ForkLock.RLock()
+			defer syscall.ForkLock.RUnlock()
+			listener, err := net.Listen("tcp", port.Addr())
+			require.NoError(t, err, "a port that was found free is not")
+			require.NoError(t, listener.Close())
+		}()
+		require.NoError(t, port.Release())
+	}
+	close(stop)
+	starting.Wait()
 }

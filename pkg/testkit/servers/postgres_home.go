@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -70,19 +71,23 @@ func makeHome(base string) (*home, error) {
 }
 
 // sweep removes the folders of dead owners. What cannot be removed now, such
-// as the folder of a server that is just ending, is removed next time.
+// as the folder of a server that is just ending, is removed next time. It makes
+// no lock file: in a folder that its owner is removing, a new file would stop the owner.
 func sweep(base string) {
 	found, err := filepath.Glob(filepath.Join(base, homePrefix+"*"))
 	if err != nil {
 		return
 	}
 	for _, dir := range found {
-		owner, err := scratch.TryLockFile(filepath.Join(dir, ownerLock))
-		if err != nil || owner == nil {
-			continue
+		owner, err := scratch.TryLockExisting(filepath.Join(dir, ownerLock))
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			// Half made by a process that died, or half removed: folders are made under the caller's lock.
+			_ = os.RemoveAll(dir)
+		case err == nil && owner != nil:
+			_ = os.RemoveAll(dir)
+			_ = owner.Release()
 		}
-		_ = os.RemoveAll(dir)
-		_ = owner.Release()
 	}
 }
 
