@@ -43,7 +43,7 @@ func beBroker(options string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println(n.URL())
+	_, _ = fmt.Fprintln(os.Stdout, n.URL())
 	_, err = io.Copy(io.Discard, os.Stdin)
 	return err
 }
@@ -53,7 +53,7 @@ func child(t testing.TB, o servers.NATSOptions) (url string, kill func()) {
 	t.Helper()
 	options, err := json.Marshal(o)
 	require.NoError(t, err)
-	cmd := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // ourselves
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), childEnv+"="+string(options))
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
@@ -147,7 +147,7 @@ type stall struct {
 
 func newStall(t testing.TB, target string) *stall {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test's own
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	s := &stall{listener: l}
 	t.Cleanup(func() { _ = l.Close() })
@@ -157,7 +157,7 @@ func newStall(t testing.TB, target string) *stall {
 			if err != nil {
 				return
 			}
-			server, err := net.Dial("tcp", strings.TrimPrefix(target, "nats://")) //nolint:noctx // a test's own
+			server, err := net.Dial("tcp", strings.TrimPrefix(target, "nats://"))
 			if err != nil {
 				_ = client.Close()
 				continue

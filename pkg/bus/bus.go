@@ -177,14 +177,12 @@ func (b *Bus) Drain(ctx context.Context) error {
 }
 
 // publish sends one message to a stream and waits for its PubAck.
-func (b *Bus) publish(ctx context.Context, msg *nats.Msg, stream string, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+func (b *Bus) publish(ctx context.Context, msg *nats.Msg, stream string) error {
 	ctx, cancel := context.WithTimeout(ctx, b.config.PublishTimeout)
 	defer cancel()
 	// One attempt: whoever is away now gets its answer now.
-	opts = append(opts, jetstream.WithExpectStream(stream), jetstream.WithRetryAttempts(0))
-	ack, err := b.js.PublishMsg(ctx, msg, opts...)
-	if err != nil {
-		return nil, classify(err)
+	if _, err := b.js.PublishMsg(ctx, msg, jetstream.WithExpectStream(stream), jetstream.WithRetryAttempts(0)); err != nil {
+		return classify(err)
 	}
-	return ack, nil
+	return nil
 }

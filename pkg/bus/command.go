@@ -55,7 +55,7 @@ func (b *Bus) PublishCommand(ctx context.Context, c pay.Command) error {
 			msg.Header.Set(name, value)
 		}
 	}
-	if _, err := b.publish(ctx, msg, StreamCommand); err != nil {
+	if err := b.publish(ctx, msg, StreamCommand); err != nil {
 		return fmt.Errorf("publish command: %w", err)
 	}
 	return nil

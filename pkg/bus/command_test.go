@@ -125,7 +125,7 @@ func TestConsumeCommands_tries_again_after_an_error_and_passes_over_what_is_none
 	t.Parallel()
 	w := newWorld(t)
 	api := connect(t, w.server, "api")
-	_, err := api.publish(t.Context(), &nats.Msg{Subject: "pay.command.order.create.1900000109", Data: []byte("no headers")}, StreamCommand)
+	err := api.publish(t.Context(), &nats.Msg{Subject: "pay.command.order.create.1900000109", Data: []byte("no headers")}, StreamCommand)
 	require.NoError(t, err)
 	attempts := make(chan int, 10)
 	n := 0

@@ -47,7 +47,7 @@ func mend(want jetstream.StreamConfig, info *jetstream.StreamInfo) (jetstream.St
 	check("replicas", have.Replicas < want.Replicas, true, have.Replicas, want.Replicas, func() { have.Replicas = want.Replicas })
 	check("subjects", !slices.Equal(have.Subjects, want.Subjects), true, have.Subjects, want.Subjects, func() { have.Subjects = want.Subjects })
 	// A lower limit than what is stored would be a limit that nothing fits in.
-	check("max_bytes", have.MaxBytes != want.MaxBytes, uint64(want.MaxBytes) >= info.State.Bytes, //nolint:gosec // limits are positive
+	check("max_bytes", have.MaxBytes != want.MaxBytes, uint64(want.MaxBytes) >= info.State.Bytes,
 		have.MaxBytes, want.MaxBytes, func() { have.MaxBytes = want.MaxBytes })
 	check("max_msgs", have.MaxMsgs != want.MaxMsgs, true, have.MaxMsgs, want.MaxMsgs, func() { have.MaxMsgs = want.MaxMsgs })
 	check("max_msgs_per_subject", have.MaxMsgsPerSubject != want.MaxMsgsPerSubject, want.MaxMsgsPerSubject < 0,

@@ -79,7 +79,7 @@ func (b *Bus) publishBatch(ctx context.Context, events []pay.Outgoing) ([]pay.Pu
 	first := last - uint64(len(events)) + 1
 	published := make([]pay.Publication, len(events))
 	for i, e := range events {
-		published[i] = pay.Publication{EventID: e.EventID, Sequence: first + uint64(i), At: time.Now().UTC()} //nolint:gosec // an index
+		published[i] = pay.Publication{EventID: e.EventID, Sequence: first + uint64(i), At: time.Now().UTC()}
 	}
 	return published, nil
 }
@@ -127,7 +127,7 @@ func readBatchAck(data []byte, batch string, count int) (uint64, error) {
 	if ack.Error != nil {
 		return 0, classify(ack.Error)
 	}
-	if ack.Batch != batch || ack.Count != count || ack.Sequence < uint64(count) { //nolint:gosec // a length
+	if ack.Batch != batch || ack.Count != count || ack.Sequence < uint64(count) {
 		return 0, fmt.Errorf("batch ack is for %d messages, sent %d", ack.Count, count)
 	}
 	return ack.Sequence, nil

@@ -127,7 +127,7 @@ func place(msg jetstream.Msg) (at time.Time, deliveries int, position pay.Positi
 	if err != nil { // no JetStream message; cannot come from a consumer
 		return time.Time{}, 1, pay.Position{}
 	}
-	return meta.Timestamp.UTC(), int(meta.NumDelivered), //nolint:gosec // a count
+	return meta.Timestamp.UTC(), int(meta.NumDelivered),
 		pay.Position{Stream: meta.Stream, Sequence: meta.Sequence.Stream}
 }
 

@@ -3,7 +3,6 @@ package bus
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -28,7 +27,7 @@ const (
 	often    = 10 * time.Millisecond
 )
 
-var allRoles = []string{"notify", "api", "front", "worker", "reconciler", "console", "subscriber"} //nolint:gochecknoglobals // constant
+var allRoles = []string{"notify", "api", "front", "worker", "reconciler", "console", "subscriber"}
 
 func passwords() map[string]string {
 	all := map[string]string{}
@@ -51,7 +50,7 @@ func connect(t testing.TB, n *servers.NATS, role string, change ...func(*Config)
 	config := Config{
 		URL: n.URL(), Role: role, Password: "pw-" + role,
 		PublishTimeout: 3 * time.Second, // a shared machine may be slow
-		Logger:         slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Logger:         slog.New(slog.DiscardHandler),
 	}
 	for _, f := range change {
 		f(&config)

@@ -110,7 +110,7 @@ func ackFloor(ctx context.Context, stream jetstream.Stream, last uint64) (floor,
 	list := stream.ListConsumers(ctx)
 	for c := range list.Info() {
 		consumers++
-		outstanding := c.NumPending + uint64(c.NumAckPending) //nolint:gosec // a count
+		outstanding := c.NumPending + uint64(c.NumAckPending)
 		pending = max(pending, outstanding)
 		if outstanding > 0 {
 			floor = min(floor, c.AckFloor.Stream)

@@ -17,8 +17,8 @@ import (
 // sync_interval "always" a message costs an fsync and the server groups none.
 //
 //	pack     = "FFPK" version:u8 count:u16 record*
-//	record   = length:u32 crc32c:u32 payload
-//	payload  = delivery_id mchid kind received_at:i64 traceparent
+//	record   = length:u32 crc32c:u32 envelope:bytes
+//	envelope = delivery_id mchid kind received_at:i64 traceparent
 //	           headers:uvarint (name value)* body
 //
 // Integers are big-endian, strings and the body come with a uvarint length,
@@ -38,6 +38,7 @@ const (
 	maxHeaders = 64
 )
 
+//nolint:gochecknoglobals // a table that the standard library makes once and shares
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 var errTruncated = errors.New("truncated")
@@ -58,7 +59,7 @@ func encodeEnvelope(env wechatpay.Envelope) ([]byte, error) {
 	b = appendText(b, string(env.DeliveryID))
 	b = appendText(b, string(env.MchID))
 	b = appendText(b, string(env.Kind))
-	b = binary.BigEndian.AppendUint64(b, uint64(env.ReceivedAt.UnixNano())) //nolint:gosec // two's complement both ways
+	b = binary.BigEndian.AppendUint64(b, uint64(env.ReceivedAt.UnixNano()))
 	b = appendText(b, env.TraceParent)
 	b = binary.AppendUvarint(b, uint64(len(env.Headers)))
 	for _, name := range slices.Sorted(maps.Keys(env.Headers)) {
@@ -70,7 +71,7 @@ func encodeEnvelope(env wechatpay.Envelope) ([]byte, error) {
 		return nil, fmt.Errorf("encode envelope of %d bytes: %w", len(b), ErrTooLarge)
 	}
 	payload := b[recordHead:]
-	binary.BigEndian.PutUint32(b, uint32(len(payload))) //nolint:gosec // at most maxPackBytes
+	binary.BigEndian.PutUint32(b, uint32(len(payload)))
 	binary.BigEndian.PutUint32(b[4:], crc32.Checksum(payload, castagnoli))
 	return b, nil
 }
@@ -84,7 +85,7 @@ func encodePack(records [][]byte) []byte {
 	b := make([]byte, 0, size)
 	b = append(b, packMagic...)
 	b = append(b, packVersion)
-	b = binary.BigEndian.AppendUint16(b, uint16(len(records))) //nolint:gosec // at most maxPackEnvelopes
+	b = binary.BigEndian.AppendUint16(b, uint16(len(records)))
 	for _, r := range records {
 		b = append(b, r...)
 	}
@@ -145,7 +146,7 @@ func decodePayload(payload []byte) (wechatpay.Envelope, error) {
 		DeliveryID: pay.DeliveryID(r.bytes()),
 		MchID:      pay.MchID(r.bytes()),
 		Kind:       pay.DeliveryKind(r.bytes()),
-		ReceivedAt: time.Unix(0, int64(r.uint64())).UTC(), //nolint:gosec // two's complement both ways
+		ReceivedAt: time.Unix(0, int64(r.uint64())).UTC(),
 	}
 	env.TraceParent = string(r.bytes())
 	n := r.uvarint()

@@ -130,7 +130,7 @@ func (p *Packer) send(pack []*parcel) error {
 	// Not one caller's context: the pack belongs to all of them. The bus
 	// bounds it by its publish time-out.
 	msg := &nats.Msg{Subject: subjectLive + p.lane, Data: encodePack(records)}
-	if _, err := p.bus.publish(context.Background(), msg, StreamNotify); err != nil {
+	if err := p.bus.publish(context.Background(), msg, StreamNotify); err != nil {
 		return fmt.Errorf("publish pack of %d: %w", len(pack), err)
 	}
 	return nil

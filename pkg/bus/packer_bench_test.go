@@ -35,7 +35,7 @@ func publishAlone(b *Bus, env wechatpay.Envelope) error {
 	if err != nil {
 		return err
 	}
-	_, err = b.publish(context.Background(), &nats.Msg{Subject: subjectLive + "1", Data: encodePack([][]byte{record})}, StreamNotify)
+	err = b.publish(context.Background(), &nats.Msg{Subject: subjectLive + "1", Data: encodePack([][]byte{record})}, StreamNotify)
 	return err
 }
 

@@ -12,7 +12,7 @@ import (
 // probes are messages that somebody must not be able to send, and subjects
 // that somebody must not be able to hear. Each role may do what is listed for
 // it in allowed, and nothing else of all this.
-var probes = []struct{ do, subject string }{ //nolint:gochecknoglobals // constant
+var probes = []struct{ do, subject string }{
 	{"publish", "pay.notify.live.1"},
 	{"publish", "pay.notify.replay"},
 	{"publish", "pay.notify.other"},
@@ -85,7 +85,7 @@ var probes = []struct{ do, subject string }{ //nolint:gochecknoglobals // consta
 	{"subscribe", "$SYS.>"},
 }
 
-var allowed = map[string][]string{ //nolint:gochecknoglobals // constant
+var allowed = map[string][]string{
 	"notify": {
 		"publish pay.notify.live.1", "publish pay.rejected.1900000109", "publish fenflow.verify.v2", "publish fenflow.keys",
 		"subscribe _INBOX_notify.>", "subscribe fenflow.platform.>",
@@ -247,7 +247,7 @@ func TestPermissions_denials_are_logged(t *testing.T) {
 	w := newWorld(t)
 	log := &lines{}
 	notify := connect(t, w.server, "notify", func(c *Config) { c.Logger = log.logger() })
-	_, err := notify.publish(shortly(t), &nats.Msg{Subject: "pay.event.1900000109.order.paid", Data: []byte("x")}, StreamEvent)
+	err := notify.publish(shortly(t), &nats.Msg{Subject: "pay.event.1900000109.order.paid", Data: []byte("x")}, StreamEvent)
 	require.ErrorIs(t, err, ErrSlow, "a denial answers nothing")
 	require.Eventually(t, func() bool { return log.contains("NATS denies a permission") }, soon, often)
 }

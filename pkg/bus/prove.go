@@ -168,6 +168,6 @@ func (b *Bus) PutVerdict(ctx context.Context, v Verdict) error {
 }
 
 func (b *Bus) putKey(ctx context.Context, key string, value []byte) error {
-	_, err := b.publish(ctx, &nats.Msg{Subject: keyPrefix + key, Data: value}, streamKeys)
+	err := b.publish(ctx, &nats.Msg{Subject: keyPrefix + key, Data: value}, streamKeys)
 	return err
 }

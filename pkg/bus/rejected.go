@@ -29,7 +29,7 @@ func (b *Bus) PublishRejected(ctx context.Context, r wechatpay.Rejected) error {
 	msg.Data = encodePack([][]byte{record})
 	msg.Header.Set(headerReason, r.Reason)
 	msg.Header.Set(headerDetail, r.Detail)
-	if _, err := b.publish(ctx, msg, StreamRejected); err != nil {
+	if err := b.publish(ctx, msg, StreamRejected); err != nil {
 		return fmt.Errorf("publish rejected sample: %w", err)
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/fenflow/fenflow/pkg/simulator"
@@ -119,7 +120,7 @@ func TestRetrySchedule(t *testing.T) {
 				var got []received
 				client := pipeServer(t, func(w http.ResponseWriter, r *http.Request) {
 					body, err := io.ReadAll(r.Body)
-					require.NoError(t, err)
+					assert.NoError(t, err)
 					arrivals, got = append(arrivals, time.Now()), append(got, received{r.URL.Path, r.Header, string(body)})
 					if len(arrivals) != row.answers {
 						w.WriteHeader(http.StatusServiceUnavailable)

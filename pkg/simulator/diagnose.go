@@ -47,9 +47,7 @@ func signedDigest(key *rsa.PublicKey, signature []byte) ([]byte, bool) {
 type mistake struct{ what, signed string }
 
 func mistakes(r *http.Request, a authorization, body []byte) []mistake {
-	sign := func(method, uri, timestamp, nonce string, body []byte) string {
-		return stringToSign(method, uri, timestamp, nonce, body)
-	}
+	sign := stringToSign
 	right := sign(r.Method, r.RequestURI, a.timestamp, a.nonce, body)
 	path, _, _ := strings.Cut(r.RequestURI, "?")
 	list := []mistake{

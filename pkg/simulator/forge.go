@@ -53,6 +53,7 @@ func (s *signers) sealForged(h http.Header, n Notice) (http.Header, []byte, erro
 		key = stampKey{serial, s.merchant.PlatformKey}
 	case ForgedStaleTimestamp:
 		at = at.Add(-staleBy)
+	default: // signed right; spoilt below
 	}
 	if err := s.stamp(h, key, at, body); err != nil {
 		return nil, nil, err
@@ -64,8 +65,9 @@ func (s *signers) sealForged(h http.Header, n Notice) (http.Header, []byte, erro
 		return h, body, err
 	case ForgedTamperedBody:
 		return h, tamper(body), nil
+	default:
+		return h, body, nil
 	}
-	return h, body, nil
 }
 
 // probeSignature decodes to 256 bytes, the length of a true one, so that only the
@@ -113,6 +115,7 @@ func (s *signers) forgedV2(fields v2Fields, f Forgery) ([]byte, error) {
 		fields["total_fee"] += "0"
 	case ForgedUnsigned:
 		delete(fields, "sign")
+	default: // signed with a wrong key above
 	}
 	return xmlOf(fields), nil
 }

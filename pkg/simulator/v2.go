@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/xml"
-	"hash"
 	"strconv"
 	"strings"
 )
@@ -33,7 +32,7 @@ func signV2(fields v2Fields, key string, signType SignType) string {
 		}
 	}
 	text.WriteString("key=" + key)
-	var sum hash.Hash = md5.New()
+	sum := md5.New()
 	if signType == SignHMAC {
 		sum = hmac.New(sha256.New, []byte(key))
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/md5"
 	"crypto/sha256"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -27,7 +28,7 @@ func v2Elements(t *testing.T, body string) map[string]string {
 	decoder, fields, name := xml.NewDecoder(strings.NewReader(body)), map[string]string{}, ""
 	for {
 		token, err := decoder.Token()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return fields
 		}
 		require.NoError(t, err)

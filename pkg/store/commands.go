@@ -35,7 +35,7 @@ func (s *Store) FinishCommand(ctx context.Context, r pay.CommandResult) error {
 func (s *Store) Command(ctx context.Context, mchid pay.MchID, id pay.CommandID) (pay.CommandResult, bool, error) {
 	parsed, err := uuid.Parse(string(id))
 	if err != nil {
-		return pay.CommandResult{}, false, nil //nolint:nilerr // not found, as said above
+		return pay.CommandResult{}, false, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

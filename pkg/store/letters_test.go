@@ -57,12 +57,14 @@ func TestLetters_go_through_their_states(t *testing.T) {
 		return e
 	}
 	t.Run("waiting opens for a reason that does not come right by itself", func(t *testing.T) {
+		t.Parallel()
 		e := fails(pay.LetterUnknownOrder)
 		e.Letter = &pay.LetterCause{Reason: pay.LetterMismatch, Detail: "appid"}
 		b.settle(e)
 		require.Equal(t, "open 2 mismatch", b.letter(e))
 	})
 	t.Run("an open one stays open when it fails again", func(t *testing.T) {
+		t.Parallel()
 		e := fails(pay.LetterInternal)
 		e.Letter = &pay.LetterCause{Reason: pay.LetterUnknownOrder, Detail: "not yet"}
 		b.settle(e)
@@ -70,12 +72,14 @@ func TestLetters_go_through_their_states(t *testing.T) {
 		require.Equal(t, 1, b.count(`SELECT count(*) FROM dead_letters WHERE delivery_id = $1 AND first_failed_at < last_failed_at`, string(e.Delivery.ID)))
 	})
 	t.Run("a replay that fails comes back to the operator", func(t *testing.T) {
+		t.Parallel()
 		e := fails(pay.LetterInternal)
 		state(e, "replaying")
 		b.settle(e)
 		require.Equal(t, "open 2 internal", b.letter(e))
 	})
 	t.Run("a replay that works resolves, also where there was nothing to move", func(t *testing.T) {
+		t.Parallel()
 		o := b.place()
 		e := arrived(payment(o, pay.TransactionID("tx-"+o.OutTradeNo)))
 		b.settle(e)
@@ -87,6 +91,7 @@ func TestLetters_go_through_their_states(t *testing.T) {
 		require.Equal(t, "resolved 1 internal", b.letter(e))
 	})
 	t.Run("a discarded one stays discarded, whatever comes", func(t *testing.T) {
+		t.Parallel()
 		e := fails(pay.LetterInternal)
 		state(e, "discarded")
 		b.settle(e)
@@ -96,12 +101,14 @@ func TestLetters_go_through_their_states(t *testing.T) {
 		require.Equal(t, "discarded 2 internal", b.letter(e))
 	})
 	t.Run("a resolved one that fails again opens", func(t *testing.T) {
+		t.Parallel()
 		e := fails(pay.LetterInternal)
 		state(e, "resolved")
 		b.settle(e)
 		require.Equal(t, "open 2 internal", b.letter(e))
 	})
 	t.Run("of copies in one batch the effect counts", func(t *testing.T) {
+		t.Parallel()
 		o := b.place()
 		good := arrived(payment(o, pay.TransactionID("tx-"+o.OutTradeNo)))
 		bad := good

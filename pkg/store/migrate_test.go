@@ -82,48 +82,44 @@ func TestEnsurePartitions(t *testing.T) {
 		return e.Delivery.ID
 	}
 
-	t.Run("are there from the first migration on", func(t *testing.T) {
-		now := time.Now().UTC()
-		require.Equal(t, "deliveries_"+now.Format("20060102"), partitionOf(deliver(now)))
-		require.Equal(t, "deliveries_"+now.AddDate(0, 0, 14).Format("20060102"), partitionOf(deliver(now.AddDate(0, 0, 14))))
-		require.Equal(t, 1, b.count(`SELECT count(*) FROM pg_class WHERE relname = $1`, "published_"+now.Format("200601")))
-	})
+	// They are there from the first migration on.
+	now := time.Now().UTC()
+	require.Equal(t, "deliveries_"+now.Format("20060102"), partitionOf(deliver(now)))
+	require.Equal(t, "deliveries_"+now.AddDate(0, 0, 14).Format("20060102"), partitionOf(deliver(now.AddDate(0, 0, 14))))
+	require.Equal(t, 1, b.count(`SELECT count(*) FROM pg_class WHERE relname = $1`, "published_"+now.Format("200601")))
 
-	t.Run("take back what went to DEFAULT, from the first millisecond of the day to the last", func(t *testing.T) {
-		day := time.Date(2031, 12, 31, 0, 0, 0, 0, time.UTC)
-		first, last := deliver(day), deliver(day.Add(24*time.Hour-time.Millisecond))
-		before, after := deliver(day.AddDate(0, 0, -2)), deliver(day.AddDate(0, 0, 15))
-		require.Equal(t, "deliveries_default", partitionOf(first))
-		ages, err := b.OldestAges(t.Context())
-		require.NoError(t, err)
-		require.EqualValues(t, 4, ages.StrayRows)
+	// They take back what went to DEFAULT, from the first millisecond of the day to the last.
+	day := time.Date(2031, 12, 31, 0, 0, 0, 0, time.UTC)
+	first, last := deliver(day), deliver(day.Add(24*time.Hour-time.Millisecond))
+	before, after := deliver(day.AddDate(0, 0, -2)), deliver(day.AddDate(0, 0, 15))
+	require.Equal(t, "deliveries_default", partitionOf(first))
+	ages, err := b.OldestAges(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, 4, ages.StrayRows)
 
-		var together errgroup.Group
-		for range 3 {
-			together.Go(func() error { return b.EnsurePartitions(t.Context(), day.Add(3*time.Hour)) })
-		}
-		require.NoError(t, together.Wait())
-		require.Equal(t, "deliveries_20311231", partitionOf(first))
-		require.Equal(t, "deliveries_20311231", partitionOf(last))
-		require.Equal(t, "deliveries_default", partitionOf(before))
-		require.Equal(t, "deliveries_default", partitionOf(after))
-		require.Equal(t, 2, b.count(`SELECT count(*) FROM pg_class WHERE relname IN ('published_203112', 'published_203201')`))
-		require.NoError(t, b.EnsurePartitions(t.Context(), day), "again is nothing")
-	})
+	var together errgroup.Group
+	for range 3 {
+		together.Go(func() error { return b.EnsurePartitions(t.Context(), day.Add(3*time.Hour)) })
+	}
+	require.NoError(t, together.Wait())
+	require.Equal(t, "deliveries_20311231", partitionOf(first))
+	require.Equal(t, "deliveries_20311231", partitionOf(last))
+	require.Equal(t, "deliveries_default", partitionOf(before))
+	require.Equal(t, "deliveries_default", partitionOf(after))
+	require.Equal(t, 2, b.count(`SELECT count(*) FROM pg_class WHERE relname IN ('published_203112', 'published_203201')`))
+	require.NoError(t, b.EnsurePartitions(t.Context(), day), "again is nothing")
 
-	t.Run("keep the rules of their parent", func(t *testing.T) {
-		require.Equal(t, "deliveries_are_never_changed", refusedBy(t, b.exec(`UPDATE deliveries_20311231 SET body = ''`)))
-		require.Equal(t, 1, b.count(`SELECT count(*) FROM pg_constraint WHERE conrelid = 'deliveries_20311231'::regclass AND contype = 'p'`))
-	})
+	// They keep the rules of their parent.
+	require.Equal(t, "deliveries_are_never_changed", refusedBy(t, b.exec(`UPDATE deliveries_20311231 SET body = ''`)))
+	require.Equal(t, 1, b.count(`SELECT count(*) FROM pg_constraint WHERE conrelid = 'deliveries_20311231'::regclass AND contype = 'p'`))
 
-	t.Run("are made while a settlement is under way", func(t *testing.T) {
-		busy, err := b.sql.BeginTx(t.Context(), nil)
-		require.NoError(t, err)
-		defer func() { require.NoError(t, busy.Rollback()) }()
-		_, err = busy.ExecContext(t.Context(), `INSERT INTO deliveries SELECT mchid, gen_random_uuid(), kind, received_at, headers, body, trace_parent, stream, stream_sequence, stream_index, key_id, notification_id, event_type, out_trade_no, transaction_id FROM deliveries_20311231 LIMIT 0`)
-		require.NoError(t, err)
-		_, err = busy.ExecContext(t.Context(), `INSERT INTO deliveries SELECT mchid, $1::uuid, kind, received_at, headers, body, trace_parent, stream, stream_sequence, stream_index, key_id, notification_id, event_type, out_trade_no, transaction_id FROM deliveries_20311231 LIMIT 1`, string(idAt(time.Now())))
-		require.NoError(t, err)
-		require.NoError(t, b.EnsurePartitions(t.Context(), time.Date(2032, 6, 1, 0, 0, 0, 0, time.UTC)))
-	})
+	// They are made while a settlement is under way.
+	busy, err := b.sql.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, busy.Rollback()) }()
+	_, err = busy.ExecContext(t.Context(), `INSERT INTO deliveries SELECT mchid, gen_random_uuid(), kind, received_at, headers, body, trace_parent, stream, stream_sequence, stream_index, key_id, notification_id, event_type, out_trade_no, transaction_id FROM deliveries_20311231 LIMIT 0`)
+	require.NoError(t, err)
+	_, err = busy.ExecContext(t.Context(), `INSERT INTO deliveries SELECT mchid, $1::uuid, kind, received_at, headers, body, trace_parent, stream, stream_sequence, stream_index, key_id, notification_id, event_type, out_trade_no, transaction_id FROM deliveries_20311231 LIMIT 1`, string(idAt(time.Now())))
+	require.NoError(t, err)
+	require.NoError(t, b.EnsurePartitions(t.Context(), time.Date(2032, 6, 1, 0, 0, 0, 0, time.UTC)))
 }

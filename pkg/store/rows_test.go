@@ -75,6 +75,7 @@ func TestDurability_names_each_setting_and_its_fix(t *testing.T) {
 	require.Empty(t, problems)
 
 	t.Run("of one database", func(t *testing.T) {
+		t.Parallel()
 		require.NoError(t, b.exec(`ALTER DATABASE `+b.text(`SELECT current_database()`)+` SET synchronous_commit = off`))
 		require.NoError(t, b.exec(`ALTER TABLE commands SET UNLOGGED`))
 		again := openBooks(t, b.url)

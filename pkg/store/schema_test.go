@@ -67,6 +67,7 @@ func TestSchema_orders_move_along_the_table_of_the_code_and_no_other_way(t *test
 	for _, from := range orderStates() {
 		for _, to := range orderStates() {
 			t.Run(fmt.Sprintf("%s to %s", from, to), func(t *testing.T) {
+				t.Parallel()
 				o := b.seedOrder(from)
 				tx := "move-" + string(o.OutTradeNo)
 				if from != pay.OrderPaid { // a payment to point at
@@ -111,7 +112,7 @@ func TestSchema_refunds_move_along_the_design(t *testing.T) {
 		for _, to := range states {
 			no := fmt.Sprintf("R-%s-%s", from, to)
 			require.NoError(t, b.exec(`INSERT INTO refunds (mchid, out_refund_no, out_trade_no, transaction_id, amount_fen, currency, origin, state, sequence, created_at, updated_at, succeeded_at, next_check_at)
-				VALUES ($1, $2, $3, '4200', 1, 'CNY', 'platform', $4, 1, now(), now(), now(), now())`, string(o.MchID), no, string(o.OutTradeNo), string(from)))
+				VALUES ($1, $2, $3, '4200', 1, 'CNY', 'platform', $4, 1, $5, $5, $5, $5)`, string(o.MchID), no, string(o.OutTradeNo), string(from), noon))
 			err := b.exec(`UPDATE refunds SET state = $2 WHERE out_refund_no = $1`, no, string(to))
 			if from == to || legal[[2]pay.RefundState{from, to}] {
 				require.NoError(t, err, no)

@@ -2,7 +2,6 @@ package store_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"testing"
@@ -108,7 +107,7 @@ func mustTellOnce(t *rapid.T, now pay.Order, told map[pay.Fact]int, paid bool) {
 	require.Equal(t, paid, told[pay.FactOrderPaid] == 1, "%s", now.OutTradeNo)
 	for _, fact := range slices.Sorted(maps.Keys(told)) {
 		if fact != pay.FactOrderAnomaly {
-			require.LessOrEqual(t, told[fact], 1, fmt.Sprintf("%s of %s", fact, now.OutTradeNo))
+			require.LessOrEqual(t, told[fact], 1, "%s of %s", fact, now.OutTradeNo)
 		}
 	}
 }

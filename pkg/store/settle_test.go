@@ -35,15 +35,14 @@ func TestSettle_pays_an_order_once(t *testing.T) {
 	require.Equal(t, "4200", e.Data.TransactionID)
 	require.Equal(t, noon.Add(time.Second), *e.Data.PaidAt)
 
-	t.Run("whatever comes again", func(t *testing.T) {
-		again := b.settle(entry, arrived(payment(o, "4200")), arrived(observe(o, pay.ObservedOpen)), arrived(observe(o, pay.ObservedClosed)))
-		require.Equal(t, []pay.Outcome{pay.OutcomeUnchanged, pay.OutcomeUnchanged, pay.OutcomeUnchanged, pay.OutcomeUnchanged}, outcomes(again))
-		require.Empty(t, again.Events)
-		require.Equal(t, now, b.order(o))
-		require.Equal(t, 1, b.count(`SELECT count(*) FROM payments`))
-		require.Equal(t, 2, b.count(`SELECT count(*) FROM history`))
-		require.Equal(t, 4, b.count(`SELECT count(*) FROM deliveries`))
-	})
+	// Whatever comes again changes nothing.
+	again := b.settle(entry, arrived(payment(o, "4200")), arrived(observe(o, pay.ObservedOpen)), arrived(observe(o, pay.ObservedClosed)))
+	require.Equal(t, []pay.Outcome{pay.OutcomeUnchanged, pay.OutcomeUnchanged, pay.OutcomeUnchanged, pay.OutcomeUnchanged}, outcomes(again))
+	require.Empty(t, again.Events)
+	require.Equal(t, now, b.order(o))
+	require.Equal(t, 1, b.count(`SELECT count(*) FROM payments`))
+	require.Equal(t, 2, b.count(`SELECT count(*) FROM history`))
+	require.Equal(t, 4, b.count(`SELECT count(*) FROM deliveries`))
 }
 
 func TestSettle_takes_duplicates_in_one_batch(t *testing.T) {
@@ -78,13 +77,12 @@ func TestSettle_applies_several_steps_of_one_order_in_the_order_given(t *testing
 	require.Equal(t, "created prepared renewed closed late_payment paid", b.text(`SELECT string_agg(what, ' ' ORDER BY sequence) FROM history`))
 	require.Equal(t, []string{event.TypeOrderCreated, event.TypeOrderPrepared, event.TypeOrderClosed, event.TypeOrderAnomaly, event.TypeOrderPaid}, b.facts(o))
 
-	t.Run("and knows a credential again that went through the database", func(t *testing.T) {
-		p := b.place()
-		seen := observe(p, pay.ObservedPrepared)
-		seen.Credential = pay.Credential{PrepayID: "wx28", ExpiresAt: noon.Add(2 * time.Hour).Add(7)}
-		b.settle(pay.Entry{Observation: &seen})
-		require.Equal(t, []pay.Outcome{pay.OutcomeUnchanged}, outcomes(b.settle(pay.Entry{Observation: &seen})))
-	})
+	// A credential is known again after it went through the database.
+	p := b.place()
+	seen := observe(p, pay.ObservedPrepared)
+	seen.Credential = pay.Credential{PrepayID: "wx28", ExpiresAt: noon.Add(2 * time.Hour).Add(7)}
+	b.settle(pay.Entry{Observation: &seen})
+	require.Equal(t, []pay.Outcome{pay.OutcomeUnchanged}, outcomes(b.settle(pay.Entry{Observation: &seen})))
 }
 
 func TestSettle_keeps_money_that_does_not_fit(t *testing.T) {
@@ -92,6 +90,7 @@ func TestSettle_keeps_money_that_does_not_fit(t *testing.T) {
 	b := setup(t)
 
 	t.Run("a wrong amount is a payment and an anomaly, and no order.paid", func(t *testing.T) {
+		t.Parallel()
 		o := b.place()
 		wrong := payment(o, "amount-1")
 		wrong.Amount = 99
@@ -105,6 +104,7 @@ func TestSettle_keeps_money_that_does_not_fit(t *testing.T) {
 	})
 
 	t.Run("a second transaction is a double payment", func(t *testing.T) {
+		t.Parallel()
 		o := b.place()
 		b.settle(arrived(payment(o, "double-1")))
 		b.settle(arrived(payment(o, "double-2")), arrived(payment(o, "double-2")))
@@ -114,6 +114,7 @@ func TestSettle_keeps_money_that_does_not_fit(t *testing.T) {
 	})
 
 	t.Run("late money follows the merchant's policy", func(t *testing.T) {
+		t.Parallel()
 		accepted, held := b.place(), b.place()
 		b.settle(arrived(observe(accepted, pay.ObservedClosed)), arrived(observe(held, pay.ObservedClosed)))
 		b.settle(arrived(payment(accepted, "late-1")))

@@ -147,7 +147,7 @@ func (d *demo) place(ctx context.Context, i int) (string, error) {
 
 // buy pays after a moment's thought, as people do.
 func (d *demo) buy(ctx context.Context, outTradeNo string, i int) error {
-	thought := time.NewTimer(rand.N(max(d.options.PayWithin, 1))) //nolint:gosec // a pause, not a secret
+	thought := time.NewTimer(rand.N(max(d.options.PayWithin, 1)))
 	defer thought.Stop()
 	select {
 	case <-ctx.Done():

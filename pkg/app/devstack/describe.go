@@ -47,9 +47,9 @@ func (s *Stack) unknownEffects(ctx context.Context, d *demo, report *Report) err
 	if err != nil {
 		return err
 	}
-	real := make(map[string]bool, len(ledger.Payments))
+	moved := make(map[string]bool, len(ledger.Payments))
 	for _, p := range ledger.Payments {
-		real[p.TransactionID] = true
+		moved[p.TransactionID] = true
 	}
 	db, err := sql.Open("postgres", s.postgres.URL(databaseName))
 	if err != nil {
@@ -66,7 +66,7 @@ func (s *Stack) unknownEffects(ctx context.Context, d *demo, report *Report) err
 		if err := rows.Scan(&id); err != nil {
 			return fmt.Errorf("read a payment: %w", err)
 		}
-		if !real[id] {
+		if !moved[id] {
 			report.ForgedAccepted++
 		}
 	}

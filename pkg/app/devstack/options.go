@@ -44,12 +44,12 @@ func freePorts() (ports, error) {
 		}
 	}()
 	for _, target := range []*int{&p.notify, &p.api, &p.admin, &p.workerAdmin, &p.reconAdmin, &p.simulator, &p.nats, &p.monitor} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 		if err != nil {
 			return ports{}, fmt.Errorf("find a free port: %w", err)
 		}
 		held = append(held, l)
-		*target = l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // a tcp listener has a TCP address
+		*target = l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert,errcheck // a TCP listener has a TCP address
 	}
 	return p, nil
 }
@@ -58,7 +58,7 @@ func freePorts() (ports, error) {
 func (p ports) busy() []string {
 	var taken []string
 	for _, port := range []int{p.notify, p.api, p.admin, p.workerAdmin, p.reconAdmin, p.simulator, p.nats, p.monitor} {
-		l, err := net.Listen("tcp", address(port))
+		l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
 		if err != nil {
 			taken = append(taken, strconv.Itoa(port))
 			continue

@@ -2,7 +2,6 @@ package devstack
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -52,7 +51,7 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 	}
 	// 0711: as root, PostgreSQL runs as another user, who must pass through.
 	for _, dir := range []string{o.Dir, o.path("log"), o.path("nats"), o.path("redis")} {
-		if err := os.MkdirAll(dir, 0o711); err != nil { //nolint:gosec // see above
+		if err := os.MkdirAll(dir, 0o711); err != nil {
 			return nil, fmt.Errorf("make %s: %w", dir, err)
 		}
 	}
@@ -241,9 +240,9 @@ func (s *Stack) role(ctx context.Context, name string, env []string, args ...str
 func (s *Stack) await(ctx context.Context, name, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
-	last := errors.New("no answer yet")
 	for {
-		if last = probe(ctx, url); last == nil {
+		last := probe(ctx, url)
+		if last == nil {
 			return nil
 		}
 		select {
