@@ -47,7 +47,7 @@ const (
 	// refreshGap: an unknown serial is anybody's word.
 	refreshGap = time.Minute
 	// retryAfter a failed round.
-	retryAfter = time.Minute
+	retryAfter = 15 * time.Second
 	// callTimeout bounds one merchant's refresh.
 	callTimeout = 15 * time.Second
 )
@@ -70,22 +70,35 @@ func New(shelf Shelf, bucket Bucket, merchants Merchants, log *slog.Logger, now 
 	return &Service{shelf: shelf, bucket: bucket, merchants: merchants, log: log, now: now, asked: map[pay.MchID]time.Time{}}
 }
 
-// Run fetches at once and then every hour, until the context ends.
-func (s *Service) Run(ctx context.Context) error {
+// Run fetches at once and then every hour, and shares again whenever asked,
+// until the context ends.
+func (s *Service) Run(ctx context.Context, shareAgain <-chan struct{}) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
-		pause := refreshEvery
-		if err := s.round(ctx); err != nil && ctx.Err() == nil {
-			s.log.ErrorContext(ctx, "platform certificates could not be refreshed", "error", err, "again_in", retryAfter.String())
-			pause = retryAfter
-		}
-		timer := time.NewTimer(pause)
+		var err error
 		select {
 		case <-timer.C:
+			err = s.round(ctx)
+			timer.Reset(pauseAfter(err))
+		case <-shareAgain:
+			if err = s.Share(ctx); err != nil {
+				timer.Reset(retryAfter)
+			}
 		case <-ctx.Done():
-			timer.Stop()
 			return nil
 		}
+		if err != nil && ctx.Err() == nil {
+			s.log.ErrorContext(ctx, "platform certificates are not up to date", "error", err, "again_in", retryAfter.String())
+		}
 	}
+}
+
+func pauseAfter(err error) time.Duration {
+	if err != nil {
+		return retryAfter
+	}
+	return refreshEvery
 }
 
 func (s *Service) round(ctx context.Context) error {
@@ -184,14 +197,46 @@ func (s *Service) fetch(ctx context.Context, mchid pay.MchID) error {
 	if err := s.shelf.SavePlatformCertificates(ctx, mchid, fetched, s.now().UTC()); err != nil {
 		return fmt.Errorf("save certificates: %w", err)
 	}
-	keys := make([]merchant.PublicKey, 0, len(fetched))
 	for _, certificate := range fetched {
-		keys = append(keys, certificate.Key)
+		credentials.Keyring.Put(certificate.Key)
 	}
-	credentials.Keyring.Put(keys...)
-	if err := s.bucket.PutPlatformKeys(ctx, mchid, keys); err != nil {
+	s.log.InfoContext(ctx, "platform certificates refreshed", "mchid", mchid, "certificates", len(fetched))
+	return s.share(ctx, mchid, credentials.Keyring)
+}
+
+// Share gives the edge all certificates that are valid now, of every merchant:
+// at the start, and when the broker came back, perhaps without its bucket. It
+// reads the shelf first, so as not to take away what another worker fetched.
+func (s *Service) Share(ctx context.Context) error {
+	var failures []error
+	for _, mchid := range s.merchants.All() {
+		credentials, known := s.merchants.Credentials(mchid)
+		if !known || !credentials.Merchant.PlatformCertificates {
+			continue
+		}
+		err := s.Load(ctx, mchid)
+		if err == nil {
+			err = s.share(ctx, mchid, credentials.Keyring)
+		}
+		if err != nil {
+			failures = append(failures, fmt.Errorf("merchant %s: %w", mchid, err))
+		}
+	}
+	return errors.Join(failures...)
+}
+
+func (s *Service) share(ctx context.Context, mchid pay.MchID, ring *merchant.Keyring) error {
+	var valid []merchant.PublicKey
+	for _, key := range ring.All() {
+		if key.IsPlatform() && key.ValidAt(s.now()) {
+			valid = append(valid, key)
+		}
+	}
+	if len(valid) == 0 {
+		return nil
+	}
+	if err := s.bucket.PutPlatformKeys(ctx, mchid, valid); err != nil {
 		return fmt.Errorf("share certificates: %w", err)
 	}
-	s.log.InfoContext(ctx, "platform certificates refreshed", "mchid", mchid, "certificates", len(keys))
 	return nil
 }

@@ -107,5 +107,12 @@ func (s *Store) inTx(ctx context.Context, work func(tx *sqlx.Tx) error) error {
 	if err := work(tx); err != nil {
 		return err
 	}
-	return failed(ctx, "commit", tx.Commit())
+	err = tx.Commit()
+	// Cancelling ends a commit's wait for the synchronous standby, and the
+	// server still answers COMMIT: on our disk, and on no other. That outcome is
+	// unknown to whoever asked for a standby, so it is repeated.
+	if err == nil {
+		err = ctx.Err()
+	}
+	return failed(ctx, "commit", err)
 }

@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -21,18 +20,13 @@ type parts struct {
 	bus        *bus.Bus
 }
 
-// The pauses of whatever waits for our own database or broker.
-const (
-	firstPause = 200 * time.Millisecond
-	lastPause  = 5 * time.Second
-	// drainTimeout bounds the last words to the broker.
-	drainTimeout = 5 * time.Second
-)
+// drainTimeout bounds the last words to the broker.
+const drainTimeout = 5 * time.Second
 
 // open connects to database and broker, and waits for them without end. What
 // waiting cannot mend ends the role: a schema that is older than the program,
 // credentials that are refused.
-func open(ctx context.Context, env boot.Env) (p parts, err error) {
+func open(ctx context.Context, env boot.Env, begun *start) (p parts, err error) {
 	defer func() {
 		if err != nil {
 			p.close(env.Logger)
@@ -40,14 +34,14 @@ func open(ctx context.Context, env boot.Env) (p parts, err error) {
 	}()
 	url := env.Config.Postgres.URL.Reveal()
 	config := store.Config{URL: url, MaxConns: env.Config.Postgres.MaxConnections, RequireStandby: env.Config.Postgres.Standby == "required", Name: "fenflow-worker"}
-	if err := insist(ctx, func() (err error) { p.settlement, err = store.Open(ctx, config); return err }, env.Logger, "open database"); err != nil {
+	if err := begun.insist(ctx, env.Logger, "open database", func() (err error) { p.settlement, err = store.Open(ctx, config); return err }); err != nil {
 		return p, err
 	}
 	if err := refusePending(ctx, url); err != nil {
 		return p, err
 	}
 	config.Name = "fenflow-worker-commands"
-	if err := insist(ctx, func() (err error) { p.commands, err = store.Open(ctx, config); return err }, env.Logger, "open database"); err != nil {
+	if err := begun.insist(ctx, env.Logger, "open database", func() (err error) { p.commands, err = store.Open(ctx, config); return err }); err != nil {
 		return p, err
 	}
 	p.bus, err = bus.Connect(ctx, bus.Config{
@@ -59,7 +53,7 @@ func open(ctx context.Context, env boot.Env) (p parts, err error) {
 	}
 	env.Health.Add("postgres", p.settlement.Ping)
 	env.Health.Add("nats", p.connected)
-	return p, insist(ctx, func() error { return p.bus.EnsureStreams(ctx) }, env.Logger, "ensure streams")
+	return p, begun.insist(ctx, env.Logger, "ensure streams", func() error { return p.bus.EnsureStreams(ctx) })
 }
 
 func (p parts) connected(context.Context) error {
@@ -96,32 +90,6 @@ func (p parts) close(log *slog.Logger) {
 		}
 		if err := pool.Close(); err != nil {
 			log.Warn("the database was left without a farewell", "error", err)
-		}
-	}
-}
-
-// insist repeats a step until it works, telling once that it waits.
-func insist(ctx context.Context, step func() error, log *slog.Logger, name string) error {
-	told := false
-	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		err := step()
-		switch {
-		case err == nil:
-			return nil
-		case ctx.Err() != nil:
-			return fmt.Errorf("%s: %w", name, ctx.Err())
-		case !store.Retryable(err):
-			return fmt.Errorf("%s: %w", name, err)
-		case !told:
-			told = true
-			log.WarnContext(ctx, "waiting", "for", name, "error", err)
-		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return fmt.Errorf("%s: %w", name, ctx.Err())
 		}
 	}
 }

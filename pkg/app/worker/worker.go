@@ -37,16 +37,21 @@ type worker struct {
 
 // Main runs the worker until ctx ends.
 func Main(ctx context.Context, env boot.Env) error {
+	begun := &start{}
+	env.Health.Add("start", begun.check)
 	known, err := newMerchants(env)
 	if err != nil {
 		return err
 	}
-	parts, err := open(ctx, env)
+	parts, err := open(ctx, env, begun)
 	if err != nil {
 		return err
 	}
 	defer parts.close(env.Logger)
-	return wire(env, parts, known).run(ctx)
+	w := wire(env, parts, known)
+	env.Health.Add("durability", w.proof.check)
+	begun.done()
+	return w.run(ctx)
 }
 
 func wire(env boot.Env, p parts, known *merchants) *worker {
@@ -77,14 +82,13 @@ func wire(env boot.Env, p parts, known *merchants) *worker {
 //  3. only then is anything consumed;
 //  4. at the end consumers finish what they hold, then the relay what they made.
 func (w *worker) run(ctx context.Context) error {
-	w.env.Health.Add("durability", w.proof.check)
 	relaying, stopRelay := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopRelay()
 	relay := make(chan error, 1)
 	go func() { relay <- w.relay.Run(relaying) }()
 
 	group, ctx := errgroup.WithContext(ctx)
-	start := func(name string, part func(context.Context) error) {
+	begin := func(name string, part func(context.Context) error) {
 		group.Go(func() error {
 			if err := part(ctx); err != nil && ctx.Err() == nil {
 				return fmt.Errorf("%s: %w", name, err)
@@ -92,18 +96,18 @@ func (w *worker) run(ctx context.Context) error {
 			return nil
 		})
 	}
-	start("platform certificates", w.keepCertificates)
-	start("configuration", w.keys.watch(w.env))
-	start("answer v2 checks", w.serve(bus.RequestVerifyV2, w.settle.VerifyV2))
-	start("answer key refreshes", w.serve(bus.RequestVerifyKeys, w.certs.Answer))
-	start("answer reads of orders", w.serve(bus.RequestReadOrder, w.commands.ReadOrder))
-	start("answer reads of commands", w.serve(bus.RequestReadCommand, w.commands.ReadCommand))
-	start("durability", w.proof.keep)
-	start("upkeep", w.upkeep.keep)
-	start("letters", w.letters.Run)
-	start("live notifications", w.afterProof(w.consume(bus.SubjectLive)))
-	start("replayed notifications", w.afterProof(w.consume(bus.SubjectReplay)))
-	start("commands", w.afterProof(w.consumeCommands))
+	begin("platform certificates", w.keepCertificates)
+	begin("configuration", w.keys.watch(w.env))
+	begin("answer v2 checks", w.serve(bus.RequestVerifyV2, w.settle.VerifyV2))
+	begin("answer key refreshes", w.serve(bus.RequestVerifyKeys, w.certs.Answer))
+	begin("answer reads of orders", w.serve(bus.RequestReadOrder, w.commands.ReadOrder))
+	begin("answer reads of commands", w.serve(bus.RequestReadCommand, w.commands.ReadCommand))
+	begin("durability", w.proof.keep)
+	begin("upkeep", w.upkeep.keep)
+	begin("letters", w.afterProof(w.letters.Run))
+	begin("live notifications", w.afterProof(w.consume(bus.SubjectLive)))
+	begin("replayed notifications", w.afterProof(w.consume(bus.SubjectReplay)))
+	begin("commands", w.afterProof(w.consumeCommands))
 	err := group.Wait()
 	stopRelay()
 	return errors.Join(err, <-relay)
@@ -112,12 +116,21 @@ func (w *worker) run(ctx context.Context) error {
 // keepCertificates loads what is known from before, then fetches for ever.
 func (w *worker) keepCertificates(ctx context.Context) error {
 	for _, mchid := range w.merchants.All() {
-		if err := insist(ctx, func() error { return w.certs.Load(ctx, mchid) }, w.env.Logger, "load platform certificates"); err != nil {
+		if err := (&start{}).insist(ctx, w.env.Logger, "load platform certificates", func() error { return w.certs.Load(ctx, mchid) }); err != nil {
 			return err
 		}
 	}
 	w.merchants.loaded()
-	return w.certs.Run(ctx)
+	again := make(chan struct{}, 1) // one pending wish is enough
+	wish := func() {
+		select {
+		case again <- struct{}{}:
+		default:
+		}
+	}
+	wish()
+	w.parts.bus.OnReconnect(wish)
+	return w.certs.Run(ctx, again)
 }
 
 func (w *worker) serve(subject string, answer func(context.Context, []byte) ([]byte, error)) func(context.Context) error {

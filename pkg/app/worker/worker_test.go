@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -219,4 +221,32 @@ func TestWorker_logs_no_secret(t *testing.T) {
 		require.NotContains(t, said, secret)
 	}
 	require.Contains(t, said, "settled")
+}
+
+func TestWorker_reads_a_changed_configuration_without_a_restart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, testkit.Database(t, "worker", migrate))
+	r := w.start()
+	w.ready(r)
+	order := func(no string) string {
+		cmd := w.create(no, time.Now().Add(time.Hour))
+		cmd.Body = []byte(strings.ReplaceAll(string(cmd.Body), w.merchant.Appid, "wx9999999999999999"))
+		result, replied, err := w.api.SubmitCommand(t.Context(), cmd, 20*time.Second)
+		require.NoError(t, err)
+		require.True(t, replied)
+		return string(result.Body)
+	}
+	require.Contains(t, order("T00000001"), "is not one of merchant")
+	file := filepath.Join(w.dir, "fenflow.yaml")
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(file, []byte(strings.ReplaceAll(string(text), w.merchant.Appid, "wx9999999999999999")), 0o600))
+	r.reload <- struct{}{}
+	require.Eventually(t, func() bool { return strings.Contains(r.logs.String(), "merchants changed") }, soon, often)
+	require.NotContains(t, order("T00000002"), "is not one of merchant")
+	// A file that does not parse changes nothing.
+	require.NoError(t, os.WriteFile(file, []byte("merchants: ["), 0o600))
+	r.reload <- struct{}{}
+	require.Eventually(t, func() bool { return strings.Contains(r.logs.String(), "configuration was not read again") }, soon, often)
+	require.NotContains(t, order("T00000003"), "is not one of merchant")
 }
