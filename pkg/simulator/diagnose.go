@@ -71,24 +71,33 @@ func mistakes(r *http.Request, a authorization, body []byte) []mistake {
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		list = append(list, mistake{"another method was signed: " + method, sign(method, r.RequestURI, a.timestamp, a.nonce, body)})
 	}
-	for what, other := range reencoded(body) {
-		list = append(list, mistake{what, sign(r.Method, r.RequestURI, a.timestamp, a.nonce, other)})
+	for _, form := range reencoded(body) {
+		list = append(list, mistake{form.what, sign(r.Method, r.RequestURI, a.timestamp, a.nonce, form.body)})
 	}
 	return list
 }
 
-// reencoded are the ways in which a body changes between signing and sending.
-func reencoded(body []byte) map[string][]byte {
-	forms := map[string][]byte{"white space around the body was not signed": bytes.TrimSpace(body),
-		"a line feed at the end of the body was signed but not sent": append(bytes.Clone(body), '\n')}
+// bodyForm is another form of the same body, and how people come to it.
+type bodyForm struct {
+	what string
+	body []byte
+}
+
+// reencoded are the ways in which a body changes between signing and sending,
+// the simplest first: several may come to the same bytes.
+func reencoded(body []byte) []bodyForm {
+	forms := []bodyForm{
+		{"white space around the body was not signed", bytes.TrimSpace(body)},
+		{"a line feed at the end of the body was signed but not sent", append(bytes.Clone(body), '\n')},
+	}
 	var compact bytes.Buffer
 	if json.Compact(&compact, body) == nil {
-		forms["the body was signed without its white space"] = compact.Bytes()
+		forms = append(forms, bodyForm{"the body was signed without its white space", compact.Bytes()})
 	}
 	var value any
 	if json.Unmarshal(body, &value) == nil {
 		if sorted, err := json.Marshal(value); err == nil {
-			forms["the body was signed with its keys in another order or other escapes"] = sorted
+			forms = append(forms, bodyForm{"the body was signed with its keys in another order or other escapes", sorted})
 		}
 	}
 	return forms
