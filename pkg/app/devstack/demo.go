@@ -134,8 +134,12 @@ func (d *demo) place(ctx context.Context, i int) (string, error) {
 	default:
 		o.Client = "native"
 	}
-	if _, err := d.shop.place(ctx, o); err != nil {
+	answer, err := d.shop.place(ctx, o)
+	if err != nil {
 		return "", err
+	}
+	if answer.State == "awaiting_payment" && len(answer.Pay) == 0 {
+		return "", fmt.Errorf("order %s came without the parameters to pay with", o.OutTradeNo)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

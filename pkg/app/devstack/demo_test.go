@@ -93,6 +93,7 @@ func TestDemo_keeps_every_payment_when_roles_are_killed(t *testing.T) {
 	require.Equal(t, 25, report.ForgedSent)
 	require.GreaterOrEqual(t, report.Restarts, 4)
 	require.NotZero(t, report.DuplicateNotifications)
+	requireNoSecrets(t, stack)
 }
 
 // The command's JSON document stands alone on stdout, also when a run fails.
