@@ -23,13 +23,15 @@ import (
 )
 
 func main() {
-	log.Fatal(run(os.Args[1], os.Getenv("NATS_URL"), os.Getenv("NATS_PASSWORD")))
+	if err := run(strings.Join(os.Args[1:], " "), os.Getenv("NATS_URL"), os.Getenv("NATS_PASSWORD")); err != nil {
+		log.Fatal(err)
+	}
 }
 
 func run(path, url, password string) error {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
-		return err
+		return fmt.Errorf("name one file to write deliveries to: %w", err)
 	}
 	delivered := map[string]bool{} // event ids that were acted on, also before a restart
 	for lines := bufio.NewScanner(file); lines.Scan(); {
@@ -72,5 +74,5 @@ func run(path, url, password string) error {
 	}
 	<-ctx.Done()
 	consuming.Stop()
-	return ctx.Err()
+	return nil
 }

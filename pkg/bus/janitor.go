@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -47,8 +48,9 @@ func (b *Bus) Tidy(ctx context.Context, now time.Time) ([]StreamHealth, error) {
 	for _, s := range []struct {
 		name string
 		keep time.Duration // 0: the stream has an age or a size of its own
-	}{{StreamNotify, keepNotify}, {StreamCommand, keepCommand}, {StreamEvent, 0}, {StreamRejected, 0}} {
-		health, err := b.tidyStream(ctx, s.name, s.keep, now)
+		must []string      // consumers without which nothing in it is settled
+	}{{StreamNotify, keepNotify, []string{durableLive, durableReplay}}, {StreamCommand, keepCommand, nil}, {StreamEvent, 0, nil}, {StreamRejected, 0, nil}} {
+		health, err := b.tidyStream(ctx, s.name, s.keep, s.must, now)
 		if err != nil {
 			return all, fmt.Errorf("tidy stream %s: %w", s.name, classify(err))
 		}
@@ -57,7 +59,7 @@ func (b *Bus) Tidy(ctx context.Context, now time.Time) ([]StreamHealth, error) {
 	return all, nil
 }
 
-func (b *Bus) tidyStream(ctx context.Context, name string, keep time.Duration, now time.Time) (StreamHealth, error) {
+func (b *Bus) tidyStream(ctx context.Context, name string, keep time.Duration, must []string, now time.Time) (StreamHealth, error) {
 	stream, err := b.js.Stream(ctx, name)
 	if err != nil {
 		return StreamHealth{}, err
@@ -66,7 +68,7 @@ func (b *Bus) tidyStream(ctx context.Context, name string, keep time.Duration, n
 	var purged, pending uint64
 	if keep > 0 {
 		var floor uint64
-		if floor, pending, err = ackFloor(ctx, stream, info.State.LastSeq); err != nil {
+		if floor, pending, err = ackFloor(ctx, stream, info.State.LastSeq, must); err != nil {
 			return StreamHealth{}, err
 		}
 		if purged, err = purgeBefore(ctx, stream, info.State, floor, now.Add(-keep)); err != nil {
@@ -103,13 +105,15 @@ func fillOf(bytes uint64, limit int64) Fill {
 // all that concerns it. A consumer with nothing outstanding has acknowledged
 // everything up to last, which was read before the consumers were: its own
 // floor only says where its last message was. Without consumers nothing is
-// settled.
-func ackFloor(ctx context.Context, stream jetstream.Stream, last uint64) (floor, pending uint64, err error) {
+// settled, and neither is it while one of must does not answer: a cluster
+// leaves a consumer without a leader out of its list, and one that was deleted
+// is made again and begins at the first message.
+func ackFloor(ctx context.Context, stream jetstream.Stream, last uint64, must []string) (floor, pending uint64, err error) {
 	floor = last
-	consumers := 0
+	consumers := map[string]bool{}
 	list := stream.ListConsumers(ctx)
 	for c := range list.Info() {
-		consumers++
+		consumers[c.Name] = true
 		outstanding := c.NumPending + uint64(c.NumAckPending)
 		pending = max(pending, outstanding)
 		if outstanding > 0 {
@@ -119,8 +123,8 @@ func ackFloor(ctx context.Context, stream jetstream.Stream, last uint64) (floor,
 	if err := list.Err(); err != nil {
 		return 0, 0, err
 	}
-	if consumers == 0 {
-		return 0, 0, nil
+	if len(consumers) == 0 || slices.ContainsFunc(must, func(name string) bool { return !consumers[name] }) {
+		return 0, pending, nil
 	}
 	return floor, pending, nil
 }

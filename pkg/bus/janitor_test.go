@@ -48,6 +48,12 @@ func TestTidy_drops_only_what_is_settled_and_old(t *testing.T) {
 	for range 7 {
 		<-got
 	}
+	require.Zero(t, w.tidy(t, later)[StreamNotify].Purged, "the lane of replays has no consumer yet")
+	w.consume(t, ConsumeOptions{Subject: SubjectReplay}, func(context.Context, []wechatpay.Arrival) error { return nil })
+	require.Eventually(t, func() bool {
+		_, err := w.worker.js.Consumer(t.Context(), StreamNotify, durableReplay)
+		return err == nil
+	}, soon, often)
 	require.Eventually(t, func() bool {
 		c, err := w.worker.js.Consumer(t.Context(), StreamNotify, "settle-live")
 		return err == nil && c.CachedInfo().AckFloor.Stream == 6
@@ -64,6 +70,24 @@ func TestTidy_drops_only_what_is_settled_and_old(t *testing.T) {
 	require.Zero(t, w.tidy(t, later)[StreamNotify].Messages)
 	require.NoError(t, p.Publish(t.Context(), envelope(11)))
 	require.EqualValues(t, 11, w.stream(t, StreamNotify).State.LastSeq)
+}
+
+// A consumer that is gone, or that a cluster cannot list, has settled nothing,
+// even when all others have.
+func TestTidy_drops_nothing_while_the_live_consumer_is_missing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.consume(t, ConsumeOptions{Subject: SubjectReplay}, func(context.Context, []wechatpay.Arrival) error { return nil })
+	require.Eventually(t, func() bool {
+		_, err := w.worker.js.Consumer(t.Context(), StreamNotify, durableReplay)
+		return err == nil
+	}, soon, often)
+	for n := range 3 {
+		require.NoError(t, NewPacker(w.notify, "1").Publish(t.Context(), envelope(n)))
+	}
+	h := w.tidy(t, time.Now().Add(73*time.Hour))[StreamNotify]
+	require.Zero(t, h.Purged)
+	require.EqualValues(t, 3, h.Messages)
 }
 
 func TestTidy_says_how_full_the_streams_are(t *testing.T) {

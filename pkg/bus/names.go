@@ -30,6 +30,12 @@ const (
 	RequestReadCommand = "fenflow.read.command"
 )
 
+// Their durable consumers, without which nothing in NOTIFY counts as settled.
+const (
+	durableLive   = "settle-live"
+	durableReplay = "settle-replay"
+)
+
 // SubscriberConsumer is the durable consumer on EVENT that the worker makes
 // for business systems, and SubscriberAPIPrefix the JetStream API prefix under
 // which deploy/nats.conf lets them reach it.

@@ -56,9 +56,9 @@ func (o ConsumeOptions) orDefaults() ConsumeOptions {
 func (o ConsumeOptions) durable() (string, error) {
 	switch o.Subject {
 	case SubjectLive:
-		return "settle-live", nil
+		return durableLive, nil
 	case SubjectReplay:
-		return "settle-replay", nil
+		return durableReplay, nil
 	}
 	return "", fmt.Errorf("no consumer for subject %q", o.Subject)
 }

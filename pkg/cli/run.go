@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -35,6 +36,7 @@ func Run(ctx context.Context, d Deps, args []string) int {
 	root.SetOut(c.helpWriter())
 	root.SetErr(d.Stderr)
 	if err := root.ExecuteContext(ctx); err != nil {
+		c.json = c.json || wantsJSON(args) // a value that does not parse has unset it
 		return c.fail(asUsage(err))
 	}
 	return c.exit
@@ -55,7 +57,11 @@ func wantsJSON(args []string) bool {
 	if end := slices.Index(args, "--"); end >= 0 {
 		args = args[:end]
 	}
-	return slices.Contains(args, "--json") || slices.Contains(args, "--json=true")
+	return slices.ContainsFunc(args, func(arg string) bool {
+		text, valued := strings.CutPrefix(arg, "--json=")
+		on, err := strconv.ParseBool(text)
+		return arg == "--json" || valued && (on || err != nil) // who writes --json=yes wants JSON, too
+	})
 }
 
 // helpWriter keeps help off stdout where a program reads it.

@@ -16,6 +16,8 @@ const (
 	// credentialMargin: a credential with less time left is renewed rather
 	// than given to a buyer.
 	credentialMargin = 5 * time.Minute
+	// minLifetime: WeChat Pay raises what is shorter, silently (doc 4012525167).
+	minLifetime = time.Minute
 )
 
 // createOrder is order.create:
@@ -65,8 +67,11 @@ func (s *Service) findOrPlace(ctx context.Context, cmd pay.Command, asked pay.Or
 		return order, false, nil, fmt.Errorf("look up order: %w", err)
 	case found:
 		return order, false, nil, nil
+	case asked.ExpiresAt.Sub(cmd.ReceivedAt) <= minLifetime:
+		end := failed(pay.CommandRefused, tooShort(asked, cmd))
+		return order, false, &end, nil
 	case s.tooLate(cmd):
-		return order, false, expired("the command reached a worker after its deadline"), nil
+		return order, false, expired("the command reached a worker after its deadline; WeChat Pay was not called"), nil
 	}
 	now := s.Now().UTC()
 	asked.CreatedAt, asked.UpdatedAt, asked.NextCheckAt = now, now, now.Add(firstCheckAfter)
@@ -83,6 +88,13 @@ func (s *Service) findOrPlace(ctx context.Context, cmd pay.Command, asked pay.Or
 	}
 	order, err = s.takeEarlyPayment(ctx, order)
 	return order, true, nil, err
+}
+
+// tooShort refuses a new order that hardly lives. The same body is right for an
+// order that exists: the edge cannot tell, and leaves it to us.
+func tooShort(asked pay.Order, cmd pay.Command) *problem.Error {
+	return problem.InvalidFields(problem.Field{Field: "expires_at", Message: fmt.Sprintf("is %s; for a new order it must be more than %s after the request (%s)",
+		asked.ExpiresAt.Format(time.RFC3339), minLifetime, cmd.ReceivedAt.UTC().Format(time.RFC3339))})
 }
 
 // takeEarlyPayment settles payments that came before their order.
@@ -116,10 +128,11 @@ func (s *Service) asItStands(cmd pay.Command, order pay.Order) *ending {
 		}
 	case pay.OrderCreated:
 		switch {
+		case !order.ExpiresAt.After(s.Now()): // a repeat could never end otherwise
+			return done(order, statusKnown)
 		case s.tooLate(cmd):
-			return expired("the command reached a worker after its deadline")
-		case !order.ExpiresAt.After(s.Now()):
-			return expired("the order's expires_at has passed; use a new out_trade_no")
+			// A run before this one may have called and died.
+			return expired("the command was under way when its deadline passed, and WeChat Pay's answer is not known; repeat the same request with the same number")
 		}
 	}
 	return nil

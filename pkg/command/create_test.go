@@ -162,7 +162,7 @@ func TestCreate_a_payment_that_came_before_its_order_is_taken_first(t *testing.T
 	require.Equal(t, http.StatusOK, result.Status, string(result.Body))
 	require.Equal(t, "paid", r.State)
 	require.Equal(t, "4200000001", r.TransactionID)
-	require.Nil(t, r.Pay)
+	require.Empty(t, r.Pay)
 	require.Empty(t, b.wire.prepays())
 }
 

@@ -83,6 +83,12 @@ func hangs(_ http.ResponseWriter, r *http.Request, platform http.Handler) {
 	<-r.Context().Done()
 }
 
+// breaks carries the call out, and a gateway answers in its place.
+func breaks(w http.ResponseWriter, r *http.Request, platform http.Handler) {
+	platform.ServeHTTP(httptest.NewRecorder(), r)
+	w.WriteHeader(http.StatusBadGateway)
+}
+
 // tampers changes a byte of a signed answer.
 func tampers(w http.ResponseWriter, r *http.Request, platform http.Handler) {
 	recorder := httptest.NewRecorder()

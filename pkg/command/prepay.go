@@ -51,9 +51,9 @@ func (s *Service) prepay(ctx context.Context, c call) (ending, error) {
 			return s.ask(ctx, calling, c.wechat, c.order, err)
 		case class == wechatpay.ClassConfig:
 			return failed(pay.CommandUnavailable, problem.Wrap(problem.Unavailable, err, "WeChat Pay refuses this merchant's calls until an operator has put something right: "+nameOf(err)+"; then repeat with the same number")), nil
-		case class == wechatpay.ClassUnknown:
-			certain = false
 		}
+		// No answer, and an answer of a fault, leave open whether it was carried out.
+		certain = false
 		if try == maxTries || !wait(calling, pause) {
 			return unavailable(err), nil
 		}

@@ -1,7 +1,9 @@
 package command_test
 
 import (
+	"context"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -78,16 +80,45 @@ func TestPrepay_a_final_refusal_of_a_first_call_fails_the_order(t *testing.T) {
 
 func TestPrepay_a_refusal_after_a_lost_answer_proves_nothing(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	b.wire.fails(hangs, answers(400, "PARAM_ERROR")) // the first was carried out
-	result, r := b.execute(b.create("T00000001"))
-	require.Equal(t, http.StatusConflict, result.Status, string(result.Body))
-	require.Equal(t, "FEN-4005", r.Code)
-	require.Equal(t, pay.OrderCreated, b.order("T00000001").State)
-	require.Positive(t, b.wire.queries)
+	for name, first := range map[string]fault{"no answer": hangs, "an answer of a gateway": breaks} { // both were carried out
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.wire.fails(first, answers(400, "PARAM_ERROR"))
+			result, r := b.execute(b.create("T00000001"))
+			require.Equal(t, http.StatusConflict, result.Status, string(result.Body))
+			require.Equal(t, "FEN-4005", r.Code)
+			require.Equal(t, pay.OrderCreated, b.order("T00000001").State)
+			require.Positive(t, b.wire.queries)
 
+			result, _ = b.execute(b.create("T00000001"))
+			require.Equal(t, http.StatusCreated, result.Status, "the same bytes are welcome")
+		})
+	}
+}
+
+func TestCreate_a_command_that_died_under_way_does_not_claim_that_nobody_was_called(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.wire.fails(hangs, hangs, hangs)
+	cmd := b.create("T00000001")
+	ctx, die := context.WithCancel(t.Context())
+	go func() {
+		defer die()
+		for len(b.wire.prepays()) == 0 {
+			runtime.Gosched()
+		}
+	}()
+	_, err := b.service.Execute(ctx, cmd)
+	require.Error(t, err)
+	b.clock.Advance(2 * time.Minute)
+	result, r := b.execute(cmd)
+	require.Equal(t, pay.CommandExpired, result.Outcome)
+	require.NotContains(t, r.Detail, "not called")
+	require.Contains(t, r.Detail, "same number")
+	require.Equal(t, pay.OrderCreated, b.order("T00000001").State)
 	result, _ = b.execute(b.create("T00000001"))
-	require.Equal(t, http.StatusCreated, result.Status, "the same bytes are welcome")
+	require.Equal(t, http.StatusCreated, result.Status)
 }
 
 func TestPrepay_a_number_that_is_used_elsewhere_is_queried_not_failed(t *testing.T) {

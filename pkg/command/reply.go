@@ -34,7 +34,7 @@ func failed(outcome pay.CommandOutcome, p *problem.Error) ending {
 }
 
 func expired(detail string) *ending {
-	end := failed(pay.CommandExpired, problem.New(problem.Expired, detail+"; WeChat Pay was not called"))
+	end := failed(pay.CommandExpired, problem.New(problem.Expired, detail))
 	return &end
 }
 
@@ -57,20 +57,20 @@ func orZero(end *ending) ending {
 
 // orderWire is an order in a reply. Its names are those of the events.
 type orderWire struct {
-	MchID         string               `json:"mchid"`
-	OutTradeNo    string               `json:"out_trade_no"`
-	State         string               `json:"state"`
-	Sequence      int64                `json:"sequence"`
-	AmountFen     int64                `json:"amount_fen"`
-	Currency      string               `json:"currency"`
-	TransactionID string               `json:"transaction_id,omitempty"`
-	PaidAt        *time.Time           `json:"paid_at,omitempty"`
-	Late          bool                 `json:"late"`
-	CreatedAt     time.Time            `json:"created_at"`
-	ExpiresAt     time.Time            `json:"expires_at"`
-	Failure       *failureWire         `json:"failure,omitempty"`
-	Pay           *wechatpay.PayParams `json:"pay,omitempty"`
-	Digest        string               `json:"digest"`
+	MchID         string              `json:"mchid"`
+	OutTradeNo    string              `json:"out_trade_no"`
+	State         string              `json:"state"`
+	Sequence      int64               `json:"sequence"`
+	AmountFen     int64               `json:"amount_fen"`
+	Currency      string              `json:"currency"`
+	TransactionID string              `json:"transaction_id,omitempty"`
+	PaidAt        *time.Time          `json:"paid_at,omitempty"`
+	Late          bool                `json:"late"`
+	CreatedAt     time.Time           `json:"created_at"`
+	ExpiresAt     time.Time           `json:"expires_at"`
+	Failure       *failureWire        `json:"failure,omitempty"`
+	Pay           wechatpay.PayParams `json:"pay"` // {} where there is nothing to pay
+	Digest        string              `json:"digest"`
 }
 
 type failureWire struct {
@@ -107,20 +107,20 @@ func (s *Service) orderJSON(o pay.Order) ([]byte, error) {
 
 // payParams are signed anew for each reply: the client's clock is compared
 // with their time.
-func (s *Service) payParams(o pay.Order) (*wechatpay.PayParams, error) {
+func (s *Service) payParams(o pay.Order) (wechatpay.PayParams, error) {
 	now := s.Now()
 	if o.State != pay.OrderAwaitingPayment || o.Credential.Zero() || !o.Credential.ExpiresAt.After(now) || !o.ExpiresAt.After(now) {
-		return nil, nil
+		return wechatpay.PayParams{}, nil
 	}
 	credentials, known := s.Merchants.Credentials(o.MchID)
 	if !known {
-		return nil, nil
+		return wechatpay.PayParams{}, nil
 	}
 	params, err := wechatpay.ClientParams(o, credentials, now, s.Nonce())
 	if err != nil {
-		return nil, fmt.Errorf("sign pay parameters: %w", err)
+		return wechatpay.PayParams{}, fmt.Errorf("sign pay parameters: %w", err)
 	}
-	return &params, nil
+	return params, nil
 }
 
 // resultOf writes an ending down, for the commands table and the reply.

@@ -41,7 +41,9 @@
 //	currency      string   CNY
 //	openid        string   for jsapi and mini_program; absent for native
 //	attach        string   absent when not given
-//	expires_at    string   RFC 3339, UTC, whole seconds; absent when not given
+//	expires_at    string   RFC 3339, UTC, whole seconds; absent when not given.
+//	                       The worker refuses a new order with no time left; the
+//	                       repeat of one that exists is taken whatever its time
 //	time_expire   string   RFC 3339, UTC, whole seconds: expires_at, or two
 //	                       hours after the command was received
 //

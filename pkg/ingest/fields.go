@@ -56,6 +56,10 @@ func (f *fieldReader) text(name string, required bool, maxChars int) string {
 		f.bad(name, "is %s; it must be a string", shown(raw))
 		return ""
 	}
+	if s == "" && required {
+		f.bad(name, "is empty; it must be a string of 1 to %d characters", maxChars)
+		return ""
+	}
 	if rule := textRule(s, maxChars); rule != "" {
 		f.bad(name, "is %s; %s", shown(raw), rule)
 		return ""

@@ -22,6 +22,9 @@ func parseObject(raw []byte) (object, []problem.Field, error) {
 	if !utf8.Valid(raw) {
 		return nil, nil, errors.New("the body is not UTF-8")
 	}
+	if bytes.HasPrefix(raw, []byte("\xef\xbb\xbf")) {
+		return nil, nil, errors.New("the body begins with a byte order mark (EF BB BF); send UTF-8 without one")
+	}
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	if first, err := dec.Token(); err != nil || first != json.Delim('{') {
 		return nil, nil, errors.New("the body is not a JSON object")

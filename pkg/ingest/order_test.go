@@ -72,8 +72,6 @@ func TestCreateOrder_names_field_value_and_rule(t *testing.T) {
 		{"attach", `"a\nb"`, `control characters`},
 		{"expires_at", `"tomorrow"`, `RFC 3339`},
 		{"expires_at", `"2026-11-21T12:00:00"`, `RFC 3339`},
-		{"expires_at", `"2026-11-21T04:01:00Z"`, `more than 1m0s from now`},
-		{"expires_at", `"2020-01-01T00:00:00Z"`, `more than 1m0s from now`},
 		{"expires_at", `"2027-02-19T04:00:01Z"`, `at most 90 days`},
 		{"expires_at", `1795000000`, `is a number`},
 		{"time_expire", `"2026-11-21T06:00:00Z"`, `is not a field of this request`},
@@ -102,6 +100,7 @@ func TestCreateOrder_takes_what_is_just_allowed(t *testing.T) {
 		{"description", `"` + strings.Repeat("咖", 127) + `"`}, {"attach", `"` + strings.Repeat("附", 128) + `"`},
 		{"out_trade_no", `"a|b*c-_"`}, {"out_trade_no", `"` + strings.Repeat("9", 32) + `"`}, {"client", `"jsapi"`},
 		{"expires_at", `"2026-11-21T12:01:01+08:00"`}, {"expires_at", `"2027-02-19T04:00:00Z"`},
+		{"expires_at", `"2020-01-01T00:00:00Z"`}, // may be the repeat of an order that exists; the worker knows
 	} {
 		b := newBench(t)
 		answer := b.send(ask("POST", "/v1/orders", with(row[0], row[1])))

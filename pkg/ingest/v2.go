@@ -78,8 +78,9 @@ func (h *NotifyHandler) askV2(ctx context.Context, env wechatpay.Envelope) (v2Ve
 }
 
 // hasDeclaration finds what no notification of WeChat Pay has and every XML
-// attack begins with. The worker's parser refuses the rest.
+// attack begins with: it stands before the root element, or nowhere. The same
+// letters in a shop's attach are data. The worker's parser refuses the rest.
 func hasDeclaration(body []byte) bool {
-	upper := bytes.ToUpper(body)
-	return bytes.Contains(upper, []byte("<!DOCTYPE")) || bytes.Contains(upper, []byte("<!ENTITY"))
+	prolog, _, _ := bytes.Cut(bytes.ToUpper(body), []byte("<XML>"))
+	return bytes.Contains(prolog, []byte("<!DOCTYPE")) || bytes.Contains(prolog, []byte("<!ENTITY"))
 }

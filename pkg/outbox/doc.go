@@ -7,9 +7,11 @@
 //
 // It guarantees that an event which was committed is published, whatever dies
 // in between: the hand-over in memory is only the fast path, and a sweep takes
-// every row that is still there after two seconds, without a last attempt. A row
-// published twice carries the same event id, which the broker refuses within
-// its window and subscribers ignore after it.
+// every row that is still there after two seconds, without a last attempt. A
+// receipt that the database could not take is kept and written later, so that
+// only a process that dies in between publishes a row twice; it then carries
+// the same event id, which the broker refuses within its window and subscribers
+// ignore after it.
 //
 // It leaves to others: what an event says (pay, store), how batches travel (bus).
 package outbox

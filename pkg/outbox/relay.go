@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -34,6 +35,9 @@ const (
 	handedCommits = 128
 	// publishTimeout bounds one publish with its receipt.
 	publishTimeout = 10 * time.Second
+	// maxUnmarked bounds the receipts kept in memory. While the database is away
+	// nothing new is committed, so a few batches are the rule.
+	maxUnmarked = 50_000
 	// drainTimeout bounds what a stopping relay still does with events in hand.
 	drainTimeout = 3 * time.Second
 )
@@ -45,13 +49,16 @@ type Relay struct {
 	log     *slog.Logger
 	metrics metrics
 	handed  chan []pay.Outgoing
+
+	mu       sync.Mutex
+	unmarked map[string]pay.Publication // receipts that could not be written down yet, by event id
 }
 
 // New makes a relay. Run must be called for it to do anything.
 func New(rows Rows, stream Stream, log *slog.Logger, registry prometheus.Registerer) *Relay {
 	return &Relay{
 		rows: rows, stream: stream, log: log, metrics: newMetrics(registry),
-		handed: make(chan []pay.Outgoing, handedCommits),
+		handed: make(chan []pay.Outgoing, handedCommits), unmarked: map[string]pay.Publication{},
 	}
 }
 
@@ -127,19 +134,24 @@ func (r *Relay) relayFast(ctx context.Context, batch []pay.Outgoing) {
 	}
 }
 
-// relay publishes one batch and marks what has a receipt.
+// relay publishes one batch and marks what has a receipt. What has one from
+// before is only marked: the database may be away for longer than the broker
+// remembers event ids.
 func (r *Relay) relay(ctx context.Context, batch []pay.Outgoing, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	receipts, err := r.stream.PublishEvents(ctx, batch)
-	if len(receipts) > 0 {
+	receipts, unsent := r.recall(batch)
+	published, err := r.stream.PublishEvents(ctx, unsent)
+	r.metrics.count(published, path)
+	if receipts = append(receipts, published...); len(receipts) > 0 {
 		if markErr := r.rows.MarkPublished(ctx, receipts); markErr != nil {
+			r.remember(receipts)
 			return fmt.Errorf("mark %d events published: %w", len(receipts), markErr)
 		}
-		r.metrics.count(receipts, path)
+		r.forget(receipts)
 	}
 	if err != nil {
-		return fmt.Errorf("publish %d events: %w", len(batch), err)
+		return fmt.Errorf("publish %d events: %w", len(unsent), err)
 	}
 	return nil
 }

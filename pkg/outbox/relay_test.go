@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -150,36 +151,91 @@ func TestRelay_keeps_events_when_the_broker_restarts(t *testing.T) {
 	b.allPublished(25)
 }
 
-// crashing dies between the publish and the mark, a number of times.
-type crashing struct {
+// unmarkable publishes and cannot write it down while away is set.
+type unmarkable struct {
 	*store.Store
-	crashes atomic.Int32
+	away  atomic.Bool
+	tries atomic.Int32
 }
 
-var errCrash = errors.New("the process died here")
+var errAway = errors.New("the database is away")
 
-func (c *crashing) MarkPublished(ctx context.Context, receipts []pay.Publication) error {
-	if c.crashes.Add(-1) >= 0 {
-		return errCrash
+func (u *unmarkable) MarkPublished(ctx context.Context, receipts []pay.Publication) error {
+	u.tries.Add(1)
+	if u.away.Load() {
+		return errAway
 	}
-	return c.Store.MarkPublished(ctx, receipts)
+	return u.Store.MarkPublished(ctx, receipts)
 }
 
 func TestRelay_a_crash_between_publish_and_mark_gives_no_second_message(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	rows := &crashing{Store: b.store}
-	rows.crashes.Store(3) // the fast path once, the sweep twice
-	relay := b.run(rows)
+	rows := &unmarkable{Store: b.store}
+	rows.away.Store(true)
+	relay := outbox.New(noSweepOf{rows}, b.bus, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	var events []pay.Outgoing
 	for i := range 10 {
 		events = append(events, b.order(i)...)
 	}
 	relay.Hand(events)
-	require.Eventually(t, func() bool { return b.messages() == 10 }, soon, 10*time.Millisecond)
+	crashed, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.NoError(t, relay.Run(crashed))
+	require.EqualValues(t, 10, b.messages())
+	require.Equal(t, 10, b.count(`SELECT count(*) FROM outbox`))
+	b.run(b.store) // the next process, which remembers nothing
 	b.allPublished(10)
-	require.Negative(t, rows.crashes.Load())
 	require.Equal(t, 10, b.count(`SELECT count(*) FROM published WHERE duplicate`))
+}
+
+type noSweepOf struct{ *unmarkable }
+
+func (noSweepOf) ClaimOutbox(context.Context, time.Duration, int) ([]pay.Outgoing, error) {
+	return nil, nil
+}
+
+// counting counts how often each event was sent: no broker remembers ids for
+// as long as a database may be away.
+type counting struct {
+	outbox.Stream
+	mu   sync.Mutex
+	sent map[string]int
+}
+
+func (c *counting) PublishEvents(ctx context.Context, events []pay.Outgoing) ([]pay.Publication, error) {
+	c.mu.Lock()
+	for _, e := range events {
+		c.sent[e.EventID]++
+	}
+	c.mu.Unlock()
+	return c.Stream.PublishEvents(ctx, events)
+}
+
+func TestRelay_a_receipt_outlives_a_database_that_is_away(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	rows := &unmarkable{Store: b.store}
+	rows.away.Store(true)
+	stream := &counting{Stream: b.bus, sent: map[string]int{}}
+	relay := outbox.New(rows, stream, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- relay.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-ended })
+	var events []pay.Outgoing
+	for i := range 10 {
+		events = append(events, b.order(i)...)
+	}
+	relay.Hand(events)
+	require.Eventually(t, func() bool { return rows.tries.Load() >= 4 }, soon, 10*time.Millisecond, "the fast path once, the sweep again and again")
+	late := b.order(10)
+	rows.away.Store(false)
+	b.allPublished(11)
+	require.Len(t, stream.sent, 11)
+	for _, e := range append(events, late...) {
+		require.Equal(t, 1, stream.sent[e.EventID], "what has a receipt is not sent again")
+	}
 }
 
 func TestRelay_hand_over_never_waits(t *testing.T) {

@@ -33,7 +33,7 @@ func Table() []Entry {
 
 		{Conflict, "FEN-4001", "number is taken by another order", "Use a new out_trade_no, or repeat the first request unchanged.", http.StatusConflict, Ack, ExitRefused},
 		{Refused, "FEN-4002", "refused for good", "The reason is in the message; a repeat of the same request ends the same way.", http.StatusUnprocessableEntity, Ack, ExitRefused},
-		{Expired, "FEN-4003", "command came too late and was not carried out", "Send the same request again: WeChat Pay was not called.", http.StatusServiceUnavailable, Ack, ExitUnavailable},
+		{Expired, "FEN-4003", "command came too late and was not carried out", "Send the same request again, with the same number.", http.StatusServiceUnavailable, Ack, ExitUnavailable},
 		{Unavailable, "FEN-4004", "outcome is not known yet", "Repeat the same request with the same number; it cannot take effect twice.", http.StatusServiceUnavailable, Ack, ExitUnavailable},
 		{NumberInUse, "FEN-4005", "number is in use at WeChat Pay with other parameters", "Use a new out_trade_no. The order under this number is checked by itself.", http.StatusConflict, Ack, ExitRefused},
 

@@ -58,7 +58,7 @@ func (s *Service) broken(ctx context.Context, entry pay.Entry, cause error) pay.
 	if d := entry.Delivery; d != nil {
 		bare = pay.Delivery{
 			ID: d.ID, MchID: pay.MchID(clean(string(d.MchID))), Kind: d.Kind, ReceivedAt: d.ReceivedAt,
-			Headers: cleanHeaders(d.Headers), Body: d.Body, Position: d.Position,
+			Headers: d.Headers, Body: d.Body, Position: d.Position,
 		}
 	}
 	s.log.ErrorContext(ctx, "a notification cannot be stored; it becomes a letter", "mchid", bare.MchID, "delivery_id", bare.ID, "error", cause)
@@ -67,14 +67,6 @@ func (s *Service) broken(ctx context.Context, entry pay.Entry, cause error) pay.
 		detail = string(entry.Letter.Reason) + "; " + detail
 	}
 	return letter(bare, pay.LetterInternal, detail)
-}
-
-func cleanHeaders(headers map[string]string) map[string]string {
-	cleaned := make(map[string]string, len(headers))
-	for name, value := range headers {
-		cleaned[clean(name)] = clean(value)
-	}
-	return cleaned
 }
 
 // report writes one line for the commit and one for each letter.

@@ -2,7 +2,10 @@ package settle_test
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -12,6 +15,7 @@ import (
 	"github.com/fenflow/fenflow/pkg/merchant"
 	"github.com/fenflow/fenflow/pkg/pay"
 	"github.com/fenflow/fenflow/pkg/settle"
+	"github.com/fenflow/fenflow/pkg/store"
 	"github.com/fenflow/fenflow/pkg/testkit"
 	"github.com/fenflow/fenflow/pkg/wechatpay"
 )
@@ -100,6 +104,62 @@ func TestSettle_counts_attempts_before_it_touches_a_suspect(t *testing.T) {
 	require.Contains(t, detail, "not read")
 	require.Equal(t, pay.OrderPaid, b.state(number(2)))
 	require.Equal(t, pay.OrderCreated, b.state(number(1)))
+	require.Equal(t, 1, b.count(`SELECT count(*) FROM dead_letters`), "a neighbour that was read each time is not held responsible")
+	require.Equal(t, 1, b.count(`SELECT count(*) FROM delivery_attempts`))
+}
+
+// A letter is replayed one day, so its signature must be whole: that of a
+// 4,096-bit key has 684 characters.
+func TestSettle_a_letter_of_a_refused_row_keeps_its_headers(t *testing.T) {
+	t.Parallel()
+	b := setup(t, database(t))
+	key, err := rsa.GenerateKey(rand.Reader, 4096)
+	require.NoError(t, err)
+	b.platform.key = key
+	b.directory.credentials.Keyring.Put(merchant.PublicKey{ID: keyID, Key: &key.PublicKey})
+	b.order(number(1), 100)
+	b.order(number(2), 100)
+	require.NoError(t, b.service().Settle(t.Context(), []wechatpay.Arrival{b.platform.pays(t, number(1), transaction(1), 100)}))
+	thief := b.platform.pays(t, number(2), transaction(1), 100)
+	require.NoError(t, b.service().Settle(t.Context(), []wechatpay.Arrival{thief}))
+	reason, _, _ := b.letter(thief.Envelope.DeliveryID)
+	require.Equal(t, "internal", reason)
+	for _, table := range []string{"dead_letters", "deliveries"} {
+		var headers string
+		require.NoError(t, b.db.QueryRowContext(t.Context(), `SELECT headers FROM `+table+` WHERE delivery_id = $1`, string(thief.Envelope.DeliveryID)).Scan(&headers))
+		require.Contains(t, headers, thief.Envelope.Headers[wechatpay.HeaderSignature], table)
+	}
+}
+
+// bookless is a directory whose database is away when it is asked for keys.
+type bookless struct {
+	*directory
+	store *store.Store
+}
+
+func (d *bookless) Refresh(ctx context.Context, id pay.MchID) error {
+	if _, err := d.store.PlatformCertificates(ctx, id); err != nil {
+		return fmt.Errorf("load platform certificates: %w", err)
+	}
+	return d.directory.Refresh(ctx, id)
+}
+
+func TestSettle_keys_that_the_database_could_not_give_are_not_held_against_a_notification(t *testing.T) {
+	t.Parallel()
+	b := setup(t, database(t))
+	key := b.directory.credentials.Keyring.All()
+	b.directory.late = key
+	b.directory.credentials.Keyring.Replace()
+	away, err := store.Open(t.Context(), store.Config{URL: b.url, MaxConns: 1})
+	require.NoError(t, err)
+	require.NoError(t, away.Close()) // only the keys' way to the database is gone
+	b.order(number(1), 100)
+	batch := []wechatpay.Arrival{b.platform.pays(t, number(1), transaction(1), 100)}
+	err = b.service(func(o *settle.Options) { o.Keys = &bookless{b.directory, away} }).Settle(t.Context(), batch)
+	require.ErrorContains(t, err, "keys cannot be looked up")
+	require.Zero(t, b.count(`SELECT count(*) FROM dead_letters`))
+	require.NoError(t, b.service(func(o *settle.Options) { o.Keys = &bookless{b.directory, b.store} }).Settle(t.Context(), batch))
+	require.Equal(t, pay.OrderPaid, b.state(number(1)))
 }
 
 // flaky fails a number of times as a database that is away does.

@@ -3,6 +3,7 @@ package settle
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"runtime"
@@ -23,25 +24,38 @@ const refreshTimeout = 15 * time.Second
 // refundsNotBooked is the detail of a refund notice's letter.
 const refundsNotBooked = "refund notices are not booked by this version; replay after upgrading"
 
-// read verifies and reads one envelope. Whatever happens, an entry comes out:
-// an observation, a letter, or bytes for the archive only.
-func (s *Service) read(ctx context.Context, a wechatpay.Arrival) (entry pay.Entry) {
+// read verifies and reads one envelope. Whatever is wrong with it, an entry
+// comes out: an observation, a letter, or bytes for the archive only. The error
+// is ours alone: keys could not be looked up, and nothing is decided.
+func (s *Service) read(ctx context.Context, a wechatpay.Arrival) (entry pay.Entry, err error) {
 	delivery := deliveryOf(a)
 	defer func() {
 		if p := recover(); p != nil {
 			s.log.ErrorContext(ctx, "panic while reading a notification", "mchid", delivery.MchID, "delivery_id", delivery.ID, "panic", harmless(p), "stack", string(debug.Stack()))
-			entry = letter(deliveryOf(a), pay.LetterInternal, "panic while reading: "+harmless(p))
+			entry, err = letter(deliveryOf(a), pay.LetterInternal, "panic while reading: "+harmless(p)), nil
 		}
 	}()
 	if a.Unreadable != "" {
-		return letter(delivery, pay.LetterMalformed, a.Unreadable)
+		return letter(delivery, pay.LetterMalformed, a.Unreadable), nil
 	}
 	notification, err := s.openWithFreshKeys(ctx, a.Envelope)
-	if err != nil {
+	switch {
+	case errors.Is(err, errUndecided):
+		return pay.Entry{}, err
+	case err != nil:
 		cause := wechatpay.LetterCauseOf(err)
-		return letter(delivery, cause.Reason, cause.Detail)
+		return letter(delivery, cause.Reason, cause.Detail), nil
 	}
-	return entryOf(delivery, notification)
+	return entryOf(delivery, notification), nil
+}
+
+// errUndecided: whether a message is genuine could not be found out now.
+var errUndecided = errors.New("its keys cannot be looked up")
+
+// passes says whether an error is the database's and may go away by itself.
+func passes(err error) bool {
+	var fault interface{ Retryable() bool }
+	return errors.As(err, &fault) && fault.Retryable()
 }
 
 // openWithFreshKeys opens an envelope; if it names a merchant or a key that is
@@ -56,10 +70,15 @@ func (s *Service) openWithFreshKeys(ctx context.Context, env wechatpay.Envelope)
 	}
 	bounded, cancel := context.WithTimeout(ctx, refreshTimeout)
 	defer cancel()
-	if refreshErr := s.keys.Refresh(bounded, env.MchID); refreshErr != nil {
+	refreshErr := s.keys.Refresh(bounded, env.MchID)
+	if refreshErr != nil {
 		s.log.WarnContext(ctx, "keys could not be refreshed for a notification", "mchid", env.MchID, "delivery_id", env.DeliveryID, "error", refreshErr)
 	}
-	return s.openWith(env)
+	notification, err = s.openWith(env)
+	if err != nil && passes(refreshErr) {
+		return notification, fmt.Errorf("%w: %w", errUndecided, refreshErr)
+	}
+	return notification, err
 }
 
 func (s *Service) openWith(env wechatpay.Envelope) (wechatpay.Notification, error) {

@@ -2,6 +2,7 @@ package settle
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"runtime"
 	"slices"
@@ -19,6 +20,7 @@ import (
 type Books interface {
 	Settle(ctx context.Context, entries []pay.Entry, policies func(pay.MchID) pay.Policies) (pay.Settled, error)
 	CountAttempt(ctx context.Context, mchid pay.MchID, id pay.DeliveryID) (int, error)
+	ForgetAttempts(ctx context.Context, mchid pay.MchID, id pay.DeliveryID) error
 }
 
 // Merchants knows the merchants with their secrets.
@@ -95,7 +97,11 @@ func (s *Service) Settle(ctx context.Context, arrivals []wechatpay.Arrival) erro
 		healthy = append(healthy, a)
 	}
 	for batch := range slices.Chunk(healthy, maxCommit) {
-		if err := s.commit(ctx, s.readAll(ctx, batch)); err != nil {
+		entries, err := s.readAll(ctx, batch)
+		if err != nil {
+			return err
+		}
+		if err := s.commit(ctx, entries); err != nil {
 			return err
 		}
 	}
@@ -108,18 +114,20 @@ func (s *Service) Settle(ctx context.Context, arrivals []wechatpay.Arrival) erro
 }
 
 // readAll reads envelopes on all cores. Each has its own recover.
-func (s *Service) readAll(ctx context.Context, arrivals []wechatpay.Arrival) []pay.Entry {
+func (s *Service) readAll(ctx context.Context, arrivals []wechatpay.Arrival) ([]pay.Entry, error) {
 	entries := make([]pay.Entry, len(arrivals))
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for i, a := range arrivals {
-		group.Go(func() error {
-			entries[i] = s.read(ctx, a)
-			return nil
+		group.Go(func() (err error) {
+			entries[i], err = s.read(ctx, a)
+			return err
 		})
 	}
-	_ = group.Wait() // reading has no errors: what cannot be read is a letter
-	return entries
+	if err := group.Wait(); err != nil {
+		return nil, fmt.Errorf("read notifications: %w", err)
+	}
+	return entries, nil
 }
 
 // withoutTwins drops repeats of a delivery within one batch: the same pack

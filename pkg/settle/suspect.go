@@ -36,7 +36,19 @@ func (s *Service) settleSuspect(ctx context.Context, a wechatpay.Arrival) error 
 		detail := fmt.Sprintf("not read: %d attempts ended without a commit", maxAttempts)
 		return s.commitPatiently(ctx, letter(deliveryOf(a), pay.LetterInternal, detail))
 	}
-	return s.commitPatiently(ctx, s.read(ctx, a))
+	entry, err := s.read(ctx, a)
+	if err != nil {
+		return err
+	}
+	if err := s.commitPatiently(ctx, entry); err != nil {
+		return err
+	}
+	// It did no harm. If a neighbour in the same pack does, this one comes
+	// again, and must not run out of attempts for the neighbour's sake.
+	if err := s.books.ForgetAttempts(ctx, a.Envelope.MchID, a.Envelope.DeliveryID); err != nil {
+		s.log.WarnContext(ctx, "an attempt stays counted", "mchid", a.Envelope.MchID, "delivery_id", a.Envelope.DeliveryID, "error", err)
+	}
+	return nil
 }
 
 // commitPatiently waits here for a database that is away, rather than in the

@@ -29,8 +29,9 @@ type verdict struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// VerifyV2 answers whether a v2 notification is genuine. It writes nothing:
-// what is genuine is published by the edge and settled like any other.
+// VerifyV2 answers whether a v2 notification is genuine, also where it cannot
+// be read. It writes nothing: what is genuine is published by the edge and
+// settled, or becomes a letter, like any other.
 func (s *Service) VerifyV2(ctx context.Context, asked []byte) ([]byte, error) {
 	var q question
 	if err := json.Unmarshal(asked, &q); err != nil {
@@ -54,13 +55,7 @@ func (s *Service) judge(ctx context.Context, q question) (v verdict) {
 	if !known || len(credentials.APIv2Keys) == 0 {
 		return verdict{Reason: reasonNoKey}
 	}
-	switch q.Kind {
-	case pay.DeliveryNotifyV2Pay, pay.DeliveryNotifyV2Refund:
-	default:
-		return verdict{Reason: string(wechatpay.ReasonMalformed)}
-	}
-	_, err := s.open(wechatpay.Envelope{MchID: q.MchID, Kind: q.Kind, ReceivedAt: s.now(), Headers: q.Headers, Body: q.Body}, credentials)
-	if err != nil {
+	if err := wechatpay.VerifyV2(wechatpay.Envelope{MchID: q.MchID, Kind: q.Kind, ReceivedAt: s.now(), Headers: q.Headers, Body: q.Body}, credentials); err != nil {
 		return verdict{Reason: reasonOf(err)}
 	}
 	return verdict{OK: true}

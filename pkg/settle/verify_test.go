@@ -18,11 +18,14 @@ import (
 )
 
 // v2 makes a payment notice of protocol v2, signed with a key.
-func v2(key string, no pay.OutTradeNo) []byte {
+func v2(key string, no pay.OutTradeNo, change ...func(map[string]string)) []byte {
 	fields := map[string]string{
 		"return_code": "SUCCESS", "result_code": "SUCCESS", "appid": string(appid), "mch_id": string(mchid), "nonce_str": "n",
 		"openid": "o-1", "trade_type": "JSAPI", "bank_type": "CMC", "total_fee": "100", "cash_fee": "100",
 		"transaction_id": "1004400740201409030005092168", "out_trade_no": string(no), "time_end": "20260301120000", "sign_type": "HMAC-SHA256",
+	}
+	for _, c := range change {
+		c(fields)
 	}
 	var text strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
@@ -82,4 +85,30 @@ func TestVerifyV2_judges_and_the_same_bytes_settle(t *testing.T) {
 	arrival.Envelope.Kind, arrival.Envelope.Headers = pay.DeliveryNotifyV2Pay, nil
 	require.NoError(t, s.Settle(t.Context(), []wechatpay.Arrival{arrival}))
 	require.Equal(t, pay.OrderPaid, b.state(number(1)))
+}
+
+func TestVerifyV2_what_is_genuine_and_cannot_be_read_becomes_a_letter(t *testing.T) {
+	t.Parallel()
+	b := setup(t, database(t))
+	s := b.service()
+	arrivals := make([]wechatpay.Arrival, 0, 3)
+	for name, change := range map[string]func(map[string]string){
+		"an amount with a fraction": func(f map[string]string) { f["total_fee"] = "1.0" },
+		"another merchant":          func(f map[string]string) { f["mch_id"] = "1900000999" },
+		"no transaction":            func(f map[string]string) { delete(f, "transaction_id") },
+	} {
+		body := v2(apiKey, number(1), change)
+		asked, err := json.Marshal(map[string]any{"mchid": mchid, "kind": pay.DeliveryNotifyV2Pay, "body": body})
+		require.NoError(t, err)
+		raw, err := s.VerifyV2(t.Context(), asked)
+		require.NoError(t, err)
+		require.JSONEq(t, `{"ok":true}`, string(raw), name)
+		a := b.platform.signed(t, body)
+		a.Envelope.Kind, a.Envelope.Headers = pay.DeliveryNotifyV2Pay, nil
+		arrivals = append(arrivals, a)
+	}
+	b.order(number(1), 100)
+	require.NoError(t, s.Settle(t.Context(), arrivals))
+	require.Equal(t, pay.OrderCreated, b.state(number(1)))
+	require.Equal(t, 3, b.count(`SELECT count(*) FROM dead_letters WHERE state = 'open' AND reason IN ('malformed', 'mismatch')`))
 }

@@ -18,6 +18,8 @@ var (
 	openOverdueLettersSQL string
 	//go:embed queries/count_attempt.sql
 	countAttemptSQL string
+	//go:embed queries/forget_attempts.sql
+	forgetAttemptsSQL string
 )
 
 // ClaimWaitingLetters leases waiting letters that are due to be tried again.
@@ -56,6 +58,14 @@ func (s *Store) CountAttempt(ctx context.Context, mchid pay.MchID, id pay.Delive
 	key := archiveID(&pay.Delivery{ID: id})
 	err := s.db.GetContext(ctx, &attempts, countAttemptSQL, archiveMchid(mchid), key)
 	return attempts, failed(ctx, "count attempt", err)
+}
+
+// ForgetAttempts ends the count of an envelope that was read and committed.
+func (s *Store) ForgetAttempts(ctx context.Context, mchid pay.MchID, id pay.DeliveryID) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	_, err := s.db.ExecContext(ctx, forgetAttemptsSQL, archiveMchid(mchid), archiveID(&pay.Delivery{ID: id}))
+	return failed(ctx, "forget attempts", err)
 }
 
 func (s *Store) letters(ctx context.Context, step, query string, args ...any) ([]pay.Letter, error) {

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/fenflow/fenflow/pkg/pay"
 	"github.com/fenflow/fenflow/pkg/store"
+	"github.com/fenflow/fenflow/pkg/testkit"
 )
 
 func TestSettle_with_a_broken_row_leaves_nothing_and_blames_the_row(t *testing.T) {
@@ -114,6 +116,35 @@ func TestSettle_writes_nothing_when_a_guard_holds_a_row_back(t *testing.T) {
 		require.Zero(t, b.count(`SELECT count(*) FROM `+table), table)
 	}
 	require.Equal(t, 2, b.count(`SELECT count(*) FROM outbox`), "the two that tell of the creation")
+}
+
+// A commit waits for its synchronous standby. Whoever stops waiting is told
+// COMMIT by the server all the same, and must not believe it.
+func TestSettle_does_not_take_a_commit_without_its_standby_for_done(t *testing.T) {
+	t.Parallel()
+	server := testkit.OwnPostgres(t)
+	require.NoError(t, server.CreateDatabase(t.Context(), "books"))
+	require.NoError(t, migrate(t.Context(), server.URL("books")))
+	b := openBooks(t, server.URL("books"))
+	o := b.place()
+	standby := func(names string) {
+		require.NoError(t, b.exec(`ALTER SYSTEM SET synchronous_standby_names = '`+names+`'`))
+		require.NoError(t, b.exec(`SELECT pg_reload_conf()`))
+		require.Eventually(t, func() bool { return b.text(`SHOW synchronous_standby_names`) == names }, 10*time.Second, 10*time.Millisecond)
+	}
+	standby("absent")
+	entry := arrived(payment(o, "4200"))
+	for range 2 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		_, err := b.Settle(ctx, []pay.Entry{entry}, defaults)
+		cancel()
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.True(t, store.Retryable(err))
+	}
+	standby("")
+	b.settle(entry)
+	require.Equal(t, pay.OrderPaid, b.order(o).State)
+	require.Equal(t, 1, b.count(`SELECT count(*) FROM outbox WHERE fact = 'order.paid'`))
 }
 
 func TestOpen(t *testing.T) {

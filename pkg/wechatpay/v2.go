@@ -44,6 +44,31 @@ func openV2Pay(n Notification, env Envelope, cred *merchant.Credentials) (Notifi
 	return n, rejected
 }
 
+// VerifyV2 says whether a v2 notification was made with one of the merchant's
+// keys, whatever it says: what is genuine and cannot be read must become a
+// letter, and not be refused as if it were forged. A refund notice is not
+// signed; that it decrypts is all that can be known.
+func VerifyV2(env Envelope, cred *merchant.Credentials) error {
+	if cred == nil || cred.Merchant.MchID != env.MchID {
+		return reject(ReasonUnknownMerchant, "there are no credentials of merchant %s here", env.MchID)
+	}
+	fields, rejected := parseXML(env.Body, "xml")
+	if rejected == nil {
+		switch env.Kind {
+		case pay.DeliveryNotifyV2Pay:
+			_, rejected = verifyV2(fields, cred.APIv2Keys)
+		case pay.DeliveryNotifyV2Refund:
+			_, _, rejected = decryptReqInfo(fields["req_info"], cred.APIv2Keys)
+		default:
+			rejected = reject(ReasonMalformed, "a delivery of kind %q is no v2 notification", env.Kind)
+		}
+	}
+	if rejected != nil {
+		return rejected
+	}
+	return nil
+}
+
 func (f fieldsV2) transaction() (Transaction, *VerifyError) {
 	t := Transaction{
 		MchID: pay.MchID(f["mch_id"]), AppID: pay.AppID(f["appid"]), OutTradeNo: pay.OutTradeNo(f["out_trade_no"]),

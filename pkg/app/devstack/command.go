@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -36,12 +37,17 @@ func Main(args []string, roles map[string]Role, stdout, stderr io.Writer) int {
 	root.AddCommand(upCommand(stderr, &exit), demoCommand(document, stderr, &exit))
 	if err := root.ExecuteContext(ctx); err != nil {
 		_, _ = fmt.Fprintln(stderr, "devstack:", err)
-		if slices.Contains(args, "--json") && document.written == 0 { // a flag was wrong
+		if document.written == 0 && slices.ContainsFunc(args, wantsJSON) { // a flag was wrong
 			_ = Report{Error: err.Error()}.writeJSON(stdout) // the exit code says it too
 		}
 		return max(exit, 1)
 	}
-	return exit
+	return 0 // also of help
+}
+
+// wantsJSON knows --json and --json=true, also where the rest does not parse.
+func wantsJSON(arg string) bool {
+	return arg == "--json" || strings.HasPrefix(arg, "--json=") && arg != "--json=false"
 }
 
 // counter knows whether anything was written.

@@ -138,7 +138,7 @@ func (d *demo) place(ctx context.Context, i int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if answer.State == "awaiting_payment" && len(answer.Pay) == 0 {
+	if answer.State == "awaiting_payment" && len(answer.Pay) <= len("{}") {
 		return "", fmt.Errorf("order %s came without the parameters to pay with", o.OutTradeNo)
 	}
 	d.mu.Lock()

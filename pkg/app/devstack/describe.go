@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // describe prints the addresses and one next step.
@@ -29,15 +30,16 @@ func (s *Stack) describe() {
 		pid, _ := p.status()
 		s.say("  %-20s pid %d", p.name, pid)
 	}
-	s.say("\nNext: place an order, then open its pay page:\n\n%s\n", s.nextStep())
+	s.say("\nNext: place an order, pay it (here, or with the Pay button), and look at it:\n\n%s\n", s.nextStep())
 }
 
 func (s *Stack) nextStep() string {
+	no := time.Now().UTC().Format("20060102150405") // the books are kept: yesterday's number is paid
 	return fmt.Sprintf(`  curl -sS %s/v1/orders -H 'Authorization: Bearer %s' -H 'Content-Type: application/json' \
     -d '{"out_trade_no":"T%s","appid":"%s","client":"native","description":"One pot of tea","amount_fen":100,"currency":"CNY"}'
   curl -sS -X POST %s/control/orders/T%s/pay -d '{}'
-  curl -sS %s/v1/orders/T%s -H 'Authorization: Bearer %s'`,
-		s.APIURL(), s.merchant.APIKey, "0000001", s.merchant.Appid, s.SimulatorURL(), "0000001", s.APIURL(), "0000001", s.merchant.APIKey)
+  sleep 1; curl -sS %s/v1/orders/T%s -H 'Authorization: Bearer %s'`,
+		s.APIURL(), s.merchant.APIKey, no, s.merchant.Appid, s.SimulatorURL(), no, s.APIURL(), no, s.merchant.APIKey)
 }
 
 // unknownEffects looks into the books for money that the platform never

@@ -49,3 +49,20 @@ func TestPercentiles_pick_from_the_samples(t *testing.T) {
 	require.InDelta(t, 100, *p.P99, 0)
 	require.InDelta(t, 7.13, *percentiles([]float64{7.126}).P99, 0)
 }
+
+func TestMain_answers_a_wrong_command_line_with_one_document_and_help_with_success(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{
+		{"demo", "--json", "--orders", "abc"}, {"demo", "--json=true", "--bogus"}, {"demo", "--json=banana"}, {"demo", "--json", "--orders", "0"},
+	} {
+		var stdout, stderr bytes.Buffer
+		require.Equal(t, 2, Main(args, Parts(), &stdout, &stderr), args)
+		var report Report
+		require.NoError(t, json.Unmarshal(stdout.Bytes(), &report), args)
+		require.NotEmpty(t, report.Error)
+	}
+	var stdout, stderr bytes.Buffer
+	require.Zero(t, Main([]string{"demo", "--help"}, Parts(), &stdout, &stderr))
+	require.Empty(t, stdout.String())
+	require.Contains(t, stderr.String(), "--orders")
+}

@@ -159,8 +159,7 @@ func (s *Stack) addresses() []string {
 		"FENFLOW_CONFIG=" + s.options.path("merchant", "fenflow.yaml"),
 		"FENFLOW_PUBLIC_URL=" + s.NotifyURL(), "FENFLOW_WECHATPAY_BASE_URL=" + s.SimulatorURL(),
 		"FENFLOW_LISTEN_NOTIFY=" + address(s.ports.notify), "FENFLOW_LISTEN_API=" + address(s.ports.api),
-		"FENFLOW_POSTGRES_URL=" + s.postgres.URL(databaseName), "FENFLOW_NATS_URL=" + s.NATSURL(),
-		"FENFLOW_NATS_MONITOR_URLS=" + httpURL(s.ports.monitor), "FENFLOW_REDIS_URL=" + s.redis.URL(),
+		"FENFLOW_NATS_URL=" + s.NATSURL(), "FENFLOW_NATS_MONITOR_URLS=" + httpURL(s.ports.monitor),
 		// After a kill the broker hands out again what was not acknowledged, soon.
 		"FENFLOW_WAITS_ACK_WAIT=2s",
 	}
@@ -205,6 +204,9 @@ func (s *Stack) startRoles(ctx context.Context) error {
 	} {
 		env := append(environment(s.passwords, r.users...), "FENFLOW_LISTEN_ADMIN="+address(r.admin))
 		env = append(env, s.addresses()...)
+		if r.name != "ingest" { // the edge is given nothing that it must not hold
+			env = append(env, "FENFLOW_POSTGRES_URL="+s.postgres.URL(databaseName), "FENFLOW_REDIS_URL="+s.redis.URL())
+		}
 		if err := s.role(ctx, r.name, env, "role", r.name); err != nil {
 			return err
 		}
