@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -92,4 +93,21 @@ func (r Report) writeTable(w io.Writer) {
 		{"seconds", figure(r.Seconds)},
 	})
 	t.Render()
+}
+
+// verdict says in one line which promise was broken.
+func (r Report) verdict() string {
+	var broken []string
+	add := func(bad bool, format string, args ...any) {
+		if bad {
+			broken = append(broken, fmt.Sprintf(format, args...))
+		}
+	}
+	add(r.Error != "", "%s", r.Error)
+	add(r.Paid != r.Orders, "%d of %d orders were paid", r.Paid, r.Orders)
+	add(r.Lost > 0, "%d payments are lost", r.Lost)
+	add(r.Events != r.Paid, "%d events for %d payments", r.Events, r.Paid)
+	add(r.DuplicateEvents > 0, "%d events came twice", r.DuplicateEvents)
+	add(r.ForgedAccepted > 0, "%d forgeries were believed", r.ForgedAccepted)
+	return "the demo failed: " + strings.Join(broken, "; ")
 }
