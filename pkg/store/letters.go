@@ -29,8 +29,9 @@ func (s *Store) ClaimWaitingLetters(ctx context.Context, limit int, lease time.D
 	return s.letters(ctx, "claim waiting letters", claimWaitingLettersSQL, limit, lease.Seconds())
 }
 
-// WaitingLettersFor reads the waiting letters about one order, for the moment
-// in which that order appears. It leases nothing: settling twice does no harm.
+// WaitingLettersFor reads the letters that lack nothing but one order, for the
+// moment in which that order appears: waiting ones, and those that waited so
+// long that they opened. It leases nothing: settling twice does no harm.
 func (s *Store) WaitingLettersFor(ctx context.Context, mchid pay.MchID, no pay.OutTradeNo) ([]pay.Letter, error) {
 	return s.letters(ctx, "read waiting letters", waitingLettersForSQL, string(mchid), string(no))
 }

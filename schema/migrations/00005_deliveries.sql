@@ -70,7 +70,7 @@ CREATE TABLE dead_letters (
 ) WITH (fillfactor = 80);
 
 CREATE INDEX dead_letters_due ON dead_letters (next_retry_at) WHERE state = 'waiting';
-CREATE INDEX dead_letters_waiting_for_an_order ON dead_letters (mchid, out_trade_no) WHERE state = 'waiting';
+CREATE INDEX dead_letters_waiting_for_an_order ON dead_letters (mchid, out_trade_no) WHERE reason = 'unknown_order' AND state IN ('waiting', 'open');
 CREATE INDEX dead_letters_open ON dead_letters (first_failed_at) WHERE state IN ('open', 'replaying');
 
 -- How often a suspicious envelope was touched; counted before each touch.
