@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/fenflow/fenflow/pkg/merchant"
@@ -82,9 +83,15 @@ func New(o Options) *Service {
 // An error means that the database is away: nothing is recorded, and the
 // command comes again.
 func (s *Service) Execute(ctx context.Context, cmd pay.Command) (pay.CommandResult, error) {
+	if _, err := uuid.Parse(string(cmd.ID)); err != nil {
+		return s.unrecordable(ctx, cmd, err)
+	}
 	done, found, err := s.Books.Command(ctx, cmd.MchID, cmd.ID)
-	if err != nil {
+	switch {
+	case err != nil && (ctx.Err() != nil || s.Retryable(err)):
 		return pay.CommandResult{}, fmt.Errorf("look up command: %w", err)
+	case err != nil:
+		return s.unrecordable(ctx, cmd, err)
 	}
 	if found {
 		return done, nil
@@ -97,9 +104,25 @@ func (s *Service) Execute(ctx context.Context, cmd pay.Command) (pay.CommandResu
 	if err != nil {
 		return pay.CommandResult{}, err
 	}
-	if err := s.Books.FinishCommand(ctx, result); err != nil {
+	switch err := s.Books.FinishCommand(ctx, result); {
+	case err != nil && (ctx.Err() != nil || s.Retryable(err)):
 		return pay.CommandResult{}, fmt.Errorf("record command: %w", err)
+	case err != nil: // what it did is in the books of its order
+		s.Log.ErrorContext(ctx, "the outcome of a command cannot be recorded", "mchid", cmd.MchID, "command_id", clip(string(cmd.ID)), "error", err)
 	}
+	s.report(ctx, result, end)
+	return result, nil
+}
+
+// unrecordable ends a command that has no place in the books, such as one
+// whose id is no UUID: ingest makes none. It must not come back for ever.
+func (s *Service) unrecordable(ctx context.Context, cmd pay.Command, cause error) (pay.CommandResult, error) {
+	end := failed(pay.CommandRefused, problem.New(problem.Refused, "fenflow cannot record this command and did nothing"))
+	result, err := s.resultOf(cmd, end)
+	if err != nil {
+		return pay.CommandResult{}, err
+	}
+	s.Log.ErrorContext(ctx, "a command cannot be recorded", "mchid", cmd.MchID, "command_id", clip(string(cmd.ID)), "error", cause)
 	s.report(ctx, result, end)
 	return result, nil
 }
