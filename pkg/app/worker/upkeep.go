@@ -65,6 +65,13 @@ func (u *upkeep) makePartitions(ctx context.Context) {
 	if err := u.parts.settlement.EnsurePartitions(ctx, time.Now()); err != nil && ctx.Err() == nil {
 		u.env.Logger.ErrorContext(ctx, "partitions were not made; new rows go to the default partition", "error", err)
 	}
+	dropped, err := u.parts.settlement.DropOldDeliveries(ctx, time.Now())
+	if len(dropped) > 0 {
+		u.env.Logger.InfoContext(ctx, "old days of the archive were dropped", "partitions", dropped)
+	}
+	if err != nil && ctx.Err() == nil {
+		u.env.Logger.WarnContext(ctx, "old days of the archive were not dropped; tried again in an hour", "error", err)
+	}
 }
 
 func (u *upkeep) tidy(ctx context.Context) {
