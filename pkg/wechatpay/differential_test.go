@@ -219,16 +219,27 @@ func TestDifferential_changed_before_encrypting(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		amount, ok := content["amount"].(map[string]any)
+		amount, ok := folded(content, "amount").(map[string]any)
 		require.True(t, ok)
-		require.InDelta(t, amount["total"], int64(n.Transaction.Total), 0)
+		require.InDelta(t, folded(amount, "total"), int64(n.Transaction.Total), 0)
 		for name, ours := range map[string]string{
 			"out_trade_no": string(n.Transaction.OutTradeNo), "transaction_id": string(n.Transaction.TransactionID),
 			"appid": string(n.Transaction.AppID), "trade_state": string(n.Transaction.State), "mchid": string(n.Transaction.MchID),
 		} {
-			require.Equal(t, fmt.Sprint(content[name]), ours)
+			require.Equal(t, fmt.Sprint(folded(content, name)), ours)
 		}
 	}
+}
+
+// folded finds a field as encoding/json does for a struct, whatever its case:
+// the SDK's own models read a mutated "trade_sTate" as we do, a map does not.
+func folded(content map[string]any, name string) any {
+	for key, value := range content {
+		if strings.EqualFold(key, name) {
+			return value
+		}
+	}
+	return nil
 }
 
 func TestDifferential_where_we_are_stricter_on_purpose(t *testing.T) {
