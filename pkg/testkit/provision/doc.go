@@ -1,5 +1,5 @@
-// Package provision finds PostgreSQL, Redis and a C compiler on a bare
-// machine, and installs what is missing with apt or Homebrew.
+// Package provision finds PostgreSQL, Redis, Chromium and a C compiler on a
+// bare machine, and installs what is missing with apt or Homebrew.
 //
 // Its neighbours: servers starts what it finds; testkit and devstack call it;
 // the program in provision/provision is its command line, for make.
@@ -10,6 +10,6 @@
 // service of its own where that can be told to it. It needs no C compiler itself.
 //
 // It leaves running servers alone, and starting our own to servers. What it
-// was told by FENFLOW_PG_BIN (a folder) or FENFLOW_REDIS_BIN (a program) it
-// uses or refuses, and never replaces by something else.
+// was told by FENFLOW_PG_BIN (a folder), FENFLOW_REDIS_BIN or FENFLOW_CHROMIUM_BIN
+// (programs) it uses or refuses, and never replaces by something else.
 package provision

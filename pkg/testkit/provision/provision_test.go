@@ -24,6 +24,7 @@ func TestProvide_finds_what_is_here_and_says_so_in_a_line(t *testing.T) {
 	for name, provide := range map[string]func(context.Context, *bytes.Buffer) (string, error){
 		"PostgreSQL": func(ctx context.Context, log *bytes.Buffer) (string, error) { return Postgres(ctx, log) },
 		"Redis":      func(ctx context.Context, log *bytes.Buffer) (string, error) { return Redis(ctx, log) },
+		"Chromium":   func(ctx context.Context, log *bytes.Buffer) (string, error) { return Chromium(ctx, log) },
 		"C compiler": func(ctx context.Context, log *bytes.Buffer) (string, error) { return CCompiler(ctx, log) },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,5 +1,5 @@
 // Command provision finds or installs what the tests and the development stack
-// need: provision postgres redis cc. What it found goes to standard output,
+// need: provision postgres redis cc chromium. What it found goes to standard output,
 // one line each; what it does on the way goes to standard error.
 package main
 
@@ -29,14 +29,15 @@ func run(ctx context.Context, names []string, out, log io.Writer) error {
 		"postgres": provision.Postgres,
 		"redis":    provision.Redis,
 		"cc":       provision.CCompiler,
+		"chromium": provision.Chromium,
 	}
 	if len(names) == 0 {
-		return fmt.Errorf("say what is needed: provision postgres redis cc")
+		return fmt.Errorf("say what is needed: provision postgres redis cc chromium")
 	}
 	for _, name := range names {
 		provide, known := providers[name]
 		if !known {
-			return fmt.Errorf("%q is none of postgres, redis, cc", name)
+			return fmt.Errorf("%q is none of postgres, redis, cc, chromium", name)
 		}
 		found, err := provide(ctx, log)
 		if err != nil {
