@@ -17,10 +17,10 @@ up: ## start everything (PostgreSQL, Redis, NATS, stand-in WeChat Pay, the roles
 	$(GO) run ./cmd/devstack up
 
 test: provision ## run all tests with the race detector; installs what they need
-	CGO_ENABLED=1 $(GO) test -race -timeout 15m ./...
+	CGO_ENABLED=1 $(GO) test -race -timeout 15m -artifacts ./...
 
-provision: ## find or install PostgreSQL, Redis and a C compiler
-	$(PROVISION) postgres redis cc
+provision: ## find or install PostgreSQL, Redis, Chromium and a C compiler
+	$(PROVISION) postgres redis cc chromium
 
 check: format vet lint generated test ## what CI runs: format, vet, lint, layering, generated files, tests
 

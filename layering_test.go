@@ -63,7 +63,7 @@ func plan() []room {
 		{name: "pkg/app/reconciler", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/store"), others: []string{"golang.org/x/...", "github.com/prometheus/client_golang/..."}},
 		{name: "pkg/app/devstack/...", ours: []string{"pkg/...", "schema", "deploy"}, others: []string{"database/sql", "github.com/nats-io/nats.go/...", "github.com/nats-io/nats.go", "github.com/jedib0t/go-pretty/v6/...", "github.com/spf13/cobra", "github.com/google/uuid", "golang.org/x/...", "go.yaml.in/yaml/v3"}},
 		// published stand-in and test parts: they see no room of ours but their own
-		{name: "pkg/simulator/...", ours: []string{"pkg/simulator/..."}, others: []string{"github.com/go-chi/chi/v5/...", "github.com/go-chi/chi/v5", "github.com/google/uuid", "go.yaml.in/yaml/v3", "golang.org/x/..."}},
+		{name: "pkg/simulator/...", ours: []string{"pkg/simulator/..."}, others: []string{"github.com/go-chi/chi/v5/...", "github.com/go-chi/chi/v5", "github.com/google/uuid", "go.yaml.in/yaml/v3", "golang.org/x/...", "rsc.io/qr"}},
 		{name: "pkg/testkit/...", ours: []string{"pkg/testkit/...", "pkg/pay", "schema"}, others: []string{"database/sql", "github.com/lib/pq", "github.com/nats-io/nats-server/v2/...", "github.com/nats-io/nats.go/...", "github.com/nats-io/nats.go", "github.com/alicebob/miniredis/v2", "github.com/google/uuid", "github.com/stretchr/testify/...", "golang.org/x/..."}},
 		// 5: programs
 		{name: "cmd/ingest", ours: []string{"pkg/app/ingest", "pkg/app/boot", "pkg/config"}},

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/go-chi/chi/v5"
 )
@@ -40,6 +39,10 @@ func (s *Simulator) v3(work endpoint) http.HandlerFunc {
 		if err == nil {
 			err = s.answer(w, r, answer)
 		}
+		if errors.Is(err, errNoAnswer) {
+			s.log.Warn("answer kept back", "method", r.Method, "uri", clip(r.RequestURI))
+			cut()
+		}
 		var refused *refusal
 		if err != nil && !errors.As(err, &refused) {
 			refused = &refusal{status: http.StatusInternalServerError, code: "SYSTEM_ERROR",
@@ -67,10 +70,14 @@ func (s *Simulator) admit(r *http.Request, w http.ResponseWriter, work endpoint)
 	if refused := s.authorize(r, body); refused != nil {
 		return reply{}, refused
 	}
-	if asked := r.Header.Get("Wechatpay-Serial"); strings.HasPrefix(asked, publicKeyPrefix) && asked != s.merchant.PublicKeyID {
+	if r.Method == http.MethodPost && r.URL.RawQuery != "" {
+		return reply{}, requestError("query", "this request has no query string")
+	}
+	if asked := r.Header.Get("Wechatpay-Serial"); strings.HasPrefix(asked, publicKeyPrefix) &&
+		(asked != s.merchant.PublicKeyID || !s.signers.keyring.hasPublicKey()) {
 		return reply{}, requestError("header", "Wechatpay-Serial is not a public key id of this merchant")
 	}
-	return work(&call{request: r, body: body})
+	return s.perform(&call{request: r, body: body}, work)
 }
 
 // checkHeaders wants what the general rules of API v3 ask of every request.
@@ -79,7 +86,7 @@ func checkHeaders(r *http.Request, body []byte) *refusal {
 	switch {
 	case r.Header.Get("User-Agent") == "":
 		return requestError("header", "User-Agent must not be empty")
-	case !strings.Contains(accept, "application/json") && !strings.Contains(accept, "*/*"):
+	case r.URL.Path != billDownloadPath && !strings.Contains(accept, "application/json") && !strings.Contains(accept, "*/*"):
 		return requestError("header", "Accept must be application/json")
 	case len(body) > 0 && !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json"):
 		return requestError("header", "Content-Type must be application/json")
@@ -90,6 +97,11 @@ func checkHeaders(r *http.Request, body []byte) *refusal {
 // answer signs and writes a 2xx.
 func (s *Simulator) answer(w http.ResponseWriter, r *http.Request, a reply) error {
 	var body []byte
+	a, spoil := a.unwrap()
+	if file, unsigned := a.body.(fileBody); unsigned {
+		s.answerFile(w, file, spoil)
+		return nil
+	}
 	if a.body != nil {
 		encoded, err := json.Marshal(a.body)
 		if err != nil {
@@ -98,9 +110,13 @@ func (s *Simulator) answer(w http.ResponseWriter, r *http.Request, a reply) erro
 		body = encoded
 		w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	}
-	key := s.signers.forAnswer(r.Header.Get("Wechatpay-Serial"))
+	key := s.signers.keyring.forAnswer(r.Header.Get("Wechatpay-Serial"))
 	if err := s.signers.stamp(w.Header(), key, s.now(), body); err != nil {
 		return fmt.Errorf("sign answer: %w", err)
+	}
+	body, err := s.signers.spoilAnswer(w.Header(), spoil, body)
+	if err != nil {
+		return fmt.Errorf("spoil answer: %w", err)
 	}
 	s.setRequestID(w, 0)
 	w.WriteHeader(a.status)
@@ -137,8 +153,12 @@ func (s *Simulator) queryByNumber(c *call) (reply, error) {
 	if refused := s.checkQuery(c); refused != nil {
 		return reply{}, refused
 	}
-	order, known := s.books.order(pathParam(c.request, "out_trade_no"))
-	return found(order, known)
+	number, refused := pathNumber(c.request)
+	if refused != nil {
+		return reply{}, refused
+	}
+	order, known := s.books.order(number)
+	return found(s.asSeen(order), known)
 }
 
 func (s *Simulator) queryByTransaction(c *call) (reply, error) {
@@ -146,6 +166,9 @@ func (s *Simulator) queryByTransaction(c *call) (reply, error) {
 		return reply{}, refused
 	}
 	order, known := s.books.transaction(pathParam(c.request, "transaction_id"))
+	if order = s.asSeen(order); order.Payment == nil {
+		known = false // not paid: WeChat's number leads nowhere yet
+	}
 	return found(order, known)
 }
 
@@ -153,7 +176,7 @@ func found(order Order, known bool) (reply, error) {
 	if !known {
 		return reply{}, orderUnknown()
 	}
-	return reply{http.StatusOK, transactionOf(order, order.Payment)}, nil
+	return reply{http.StatusOK, queriedTransaction(order)}, nil
 }
 
 // checkQuery wants mchid, and nothing else, in the query string.
@@ -176,28 +199,11 @@ func (s *Simulator) closeOrder(c *call) (reply, error) {
 	if fields["mchid"] != s.merchant.Mchid {
 		return reply{}, invalidRequest(0, "mchid differs from the one in Authorization")
 	}
-	return reply{status: http.StatusNoContent}, s.books.shut(pathParam(c.request, "out_trade_no"), s.now())
-}
-
-// platformCertificates answers with the certificate under the APIv3 key. The
-// algorithm may be asked for, as long as RSA is among it.
-func (s *Simulator) platformCertificates(c *call) (reply, error) {
-	if query := c.request.URL.RawQuery; query != "" && query != "algorithm_type=RSA" && query != "algorithm_type=ALL" {
-		return reply{}, requestError("query", "algorithm_type must be RSA or ALL here")
+	number, refused := pathNumber(c.request)
+	if refused != nil {
+		return reply{}, refused
 	}
-	certificate, err := parseCertificate(s.merchant.PlatformCertificate)
-	if err != nil {
-		return reply{}, fmt.Errorf("read platform certificate: %w", err)
-	}
-	secret, err := s.signers.encrypt(s.merchant.PlatformCertificate, "certificate")
-	if err != nil {
-		return reply{}, fmt.Errorf("encrypt platform certificate: %w", err)
-	}
-	return reply{http.StatusOK, map[string]any{"data": []map[string]any{{
-		"serial_no": s.merchant.PlatformSerial, "encrypt_certificate": secret,
-		"effective_time": certificate.NotBefore.In(beijing()).Format(time.RFC3339),
-		"expire_time":    certificate.NotAfter.In(beijing()).Format(time.RFC3339),
-	}}}}, nil
+	return reply{status: http.StatusNoContent}, s.shut(number)
 }
 
 // pathParam undoes percent-encoding: chi hands out the path as it was sent when it

@@ -15,13 +15,19 @@ type books struct {
 	mu       sync.Mutex
 	journal  *journal
 	orders   map[string]*Order
-	payments map[string]*Order // by transaction id
-	sequence []string          // order numbers as they came
-	paid     []string          // order numbers as they were paid
+	payments map[string]*Order   // by transaction id
+	sequence []string            // order numbers as they came
+	paid     []Payment           // as they were made
+	second   map[string]*Payment // further payments of paid orders, by transaction id
 	notices  map[string]*noticeState
 	posted   []string // notice ids as they came
 	attempts []Attempt
+	keys     []keyEvent
 	closed   bool
+	refunds  refundBooks
+	openids  map[string]string // those issued here, and for which appid
+	bills    billBooks
+	h5       map[string]h5Link // by the prepay_id inside the h5_url
 }
 
 // noticeState is a notice and how far its delivery is.
@@ -29,6 +35,7 @@ type noticeState struct {
 	Notice
 
 	tries, repeats int
+	number         uint64 // in the order in which delivery began
 	acknowledged   bool
 	abandoned      bool
 }
@@ -41,6 +48,16 @@ type entry struct {
 	Notice    *Notice  `json:"notice,omitempty"`
 	Attempt   *Attempt `json:"attempt,omitempty"`
 	Abandoned string   `json:"abandoned,omitempty"`
+
+	Refund     *Refund     `json:"refund,omitempty"`
+	RefundTurn *refundTurn `json:"refund_turn,omitempty"`
+	RefundPlan *refundPlan `json:"refund_plan,omitempty"`
+	Funds      *funds      `json:"funds,omitempty"`
+
+	Openid  *issuedOpenid `json:"openid,omitempty"`
+	Bill    *billEntry    `json:"bill,omitempty"`
+	Keys    *keyEvent     `json:"keys,omitempty"`
+	Renewed *renewal      `json:"renewed,omitempty"`
 }
 
 type closure struct {
@@ -50,7 +67,8 @@ type closure struct {
 
 // openBooks replays the journal in dir; without dir there is none.
 func openBooks(dir string) (*books, error) {
-	b := &books{orders: map[string]*Order{}, payments: map[string]*Order{}, notices: map[string]*noticeState{}}
+	b := &books{orders: map[string]*Order{}, payments: map[string]*Order{}, notices: map[string]*noticeState{},
+		second: map[string]*Payment{}, refunds: newRefundBooks(), bills: billBooks{days: map[string]*billDay{}}, h5: map[string]h5Link{}, openids: map[string]string{}}
 	if dir == "" {
 		return b, nil
 	}
@@ -97,6 +115,7 @@ func (b *books) apply(e entry) error {
 		order := *e.Order
 		b.orders[order.OutTradeNo] = &order
 		b.sequence = append(b.sequence, order.OutTradeNo)
+		b.noteH5(&order)
 	case e.Closed != nil:
 		order, known := b.orders[e.Closed.OutTradeNo]
 		if !known {
@@ -108,8 +127,29 @@ func (b *books) apply(e entry) error {
 	case e.Notice != nil:
 		b.notices[e.Notice.ID] = &noticeState{Notice: *e.Notice}
 		b.posted = append(b.posted, e.Notice.ID)
+	case e.Keys != nil:
+		b.keys = append(b.keys, *e.Keys)
+	case e.Refund != nil:
+		return b.applyRefund(*e.Refund)
+	case e.RefundTurn != nil:
+		return b.applyRefundTurn(*e.RefundTurn)
+	case e.RefundPlan != nil:
+		b.refunds.planned[e.RefundPlan.OutRefundNo] = e.RefundPlan.Next
+	case e.Bill != nil:
+		return b.applyBill(*e.Bill)
+	case e.Openid != nil:
+		b.openids[e.Openid.Openid] = e.Openid.Appid
+	case e.Funds != nil:
+		b.refunds.balance = e.Funds.Fen
 	case e.Attempt != nil:
 		return b.applyAttempt(*e.Attempt)
+	case e.Renewed != nil:
+		order, known := b.orders[e.Renewed.OutTradeNo]
+		if !known {
+			return errors.New("an unknown order gets a credential")
+		}
+		order.Credential, order.CredentialAt = e.Renewed.Credential, e.Renewed.At
+		b.noteH5(order)
 	case e.Abandoned != "":
 		notice, known := b.notices[e.Abandoned]
 		if !known {
@@ -125,9 +165,14 @@ func (b *books) applyPayment(p Payment) error {
 	if !known {
 		return errors.New("an unknown order is paid")
 	}
-	order.State, order.Payment = StatePaid, &p
+	if p.Second {
+		b.second[p.TransactionID] = &p
+	} else {
+		order.State, order.Payment = StatePaid, &p
+	}
 	b.payments[p.TransactionID] = order
-	b.paid = append(b.paid, p.OutTradeNo)
+	b.bills.notePayment(*order, p)
+	b.paid = append(b.paid, p)
 	return nil
 }
 
@@ -145,9 +190,11 @@ func (b *books) place(o Order, now time.Time) error {
 	case !known.payable(now):
 		return orderClosed()
 	case known.Parameters != o.Parameters:
-		return invalidRequest(numberReentry, "out_trade_no was used with other parameters")
+		refused := invalidRequest(numberReentry, "out_trade_no was used with other parameters")
+		refused.log = o.differsFrom(*known)
+		return refused
 	}
-	return nil
+	return b.record(entry{Renewed: &renewal{o.OutTradeNo, o.Credential, o.CredentialAt}})
 }
 
 // shut closes an order. An unknown number closes too, as it does at WeChat Pay.
@@ -184,9 +231,9 @@ func (b *books) pay(p Payment, notices []Notice) error {
 	switch {
 	case !known:
 		return errUnknownOrder
-	case order.State == StatePaid:
+	case order.State == StatePaid && !p.Second:
 		return errAlreadyPaid
-	case !order.payable(p.PaidAt):
+	case !order.payable(p.PaidAt) && !p.Second && !p.Late:
 		return errNotPayable
 	case taken:
 		return errTransactionTaken
@@ -207,7 +254,11 @@ func (b *books) order(outTradeNo string) (Order, bool) {
 func (b *books) transaction(id string) (Order, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return copyOf(b.payments[id])
+	order, known := copyOf(b.payments[id])
+	if p, second := b.second[id]; second {
+		order.Payment = p
+	}
+	return order, known
 }
 
 // copyOf shares the payment: it never changes once made.
@@ -225,9 +276,8 @@ func (b *books) ledger(mchid string) Ledger {
 	for _, number := range b.sequence {
 		l.Orders = append(l.Orders, *b.orders[number])
 	}
-	for _, number := range b.paid {
-		l.Payments = append(l.Payments, *b.orders[number].Payment)
-	}
+	l.Payments = append(l.Payments, b.paid...)
+	l.Refunds = b.allRefunds()
 	return l
 }
 

@@ -3,6 +3,7 @@ package simulator
 import (
 	"maps"
 	"slices"
+	"strings"
 )
 
 // The shape of fenflow.yaml, written by hand here because this package must not
@@ -44,6 +45,7 @@ type (
 	}
 	configWechatpay struct {
 		BaseURL string `yaml:"base_url"`
+		CAFile  string `yaml:"ca_file,omitempty"`
 	}
 	configListen struct {
 		Notify string `yaml:"notify"`
@@ -70,13 +72,22 @@ func configOf(m Merchant, o InitOptions) configFile {
 			PlatformCertificates: true,
 			APIKeys:              []configAPIKey{{Name: "shop", SHA256: hashHex(m.APIKey)}},
 		}},
-		Wechatpay: configWechatpay{BaseURL: o.BaseURL},
+		Wechatpay: wechatpayOf(o),
 		PublicURL: o.PublicURL,
 		Listen:    configListen{Notify: o.ListenNotify, API: o.ListenAPI, Admin: o.ListenAdmin},
 		Postgres:  configURL{URL: o.PostgresURL},
 		NATS:      configNATS{URL: o.NATSURL, MonitorURLs: o.NATSMonitorURLs},
 		Redis:     configURL{URL: o.RedisURL},
 	}
+}
+
+// wechatpayOf names the CA only where there is TLS to trust it for.
+func wechatpayOf(o InitOptions) configWechatpay {
+	c := configWechatpay{BaseURL: o.BaseURL}
+	if strings.HasPrefix(o.BaseURL, "https://") {
+		c.CAFile = caFile
+	}
+	return c
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

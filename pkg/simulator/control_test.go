@@ -3,7 +3,6 @@ package simulator_test
 import (
 	"encoding/json"
 	"net/http"
-	"net/url"
 	"testing"
 	"time"
 
@@ -94,35 +93,4 @@ func TestAnOrderIsPaidOnce(t *testing.T) {
 	require.Contains(t, body, `"transaction_id":"42"`, "the answer shows the payment in the way")
 	status, _ = b.post(t, "/control/orders/order-2/pay", `{"transaction_id":"42"}`)
 	require.Equal(t, http.StatusConflict, status, "a transaction belongs to one order")
-}
-
-func TestPages(t *testing.T) {
-	t.Parallel()
-	b := newBench(t)
-	shop := newReceiver(t, noContent)
-	b.place(t, "order|1*", b.notifyURL(shop))
-	status, page := b.get(t, "/")
-	require.Equal(t, http.StatusOK, status)
-	require.Contains(t, page, `href="/orders/`+url.PathEscape("order|1*")+`"`)
-	path := "/orders/" + url.PathEscape("order|1*")
-	_, page = b.get(t, path)
-	require.Contains(t, page, "Pay 1.00 yuan")
-
-	response, err := http.PostForm(b.url+path+"/pay", nil)
-	require.NoError(t, err)
-	status, page = statusOf(t, response)
-	require.Equal(t, http.StatusOK, status, "the form leads back to the order")
-	require.Contains(t, page, "<dd>success</dd>")
-	require.NotContains(t, page, "<button")
-	b.settled(t)
-	_, page = b.get(t, path)
-	require.Contains(t, page, "204, acknowledged")
-
-	response, err = http.PostForm(b.url+path+"/pay", nil)
-	require.NoError(t, err)
-	status, page = statusOf(t, response)
-	require.Equal(t, http.StatusConflict, status)
-	require.Contains(t, page, `role="alert"`)
-	status, _ = b.get(t, "/orders/nothing")
-	require.Equal(t, http.StatusNotFound, status)
 }

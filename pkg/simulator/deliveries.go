@@ -9,11 +9,15 @@ import (
 
 // Attempt is one notification sent and what came back. Status 0 means no answer.
 type Attempt struct {
+	exchanged
+
 	NoticeID     string     `json:"notice_id"`
 	OutTradeNo   string     `json:"out_trade_no"`
+	OutRefundNo  string     `json:"out_refund_no,omitempty"` // of notices about a refund
 	Protocol     Protocol   `json:"protocol"`
 	Kind         NoticeKind `json:"kind"`
 	Forgery      Forgery    `json:"forgery,omitempty"`
+	Fault        FaultKind  `json:"fault,omitempty"` // what spoilt it or took it away
 	Serial       string     `json:"serial,omitempty"`
 	Status       int        `json:"status"`
 	Acknowledged bool       `json:"acknowledged"`
@@ -165,4 +169,15 @@ func (s *Summary) add(a Attempt) {
 	if a.Acknowledged {
 		s.AckMs = append(s.AckMs, a.AnswerMs)
 	}
+}
+
+// enterNotices puts notices in the books that no payment or refund stands behind.
+func (b *books) enterNotices(notices []Notice) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var entries []entry
+	for i := range notices {
+		entries = append(entries, entry{Notice: &notices[i]})
+	}
+	return b.record(entries...)
 }

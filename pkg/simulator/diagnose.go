@@ -34,8 +34,7 @@ func signedDigest(key *rsa.PublicKey, signature []byte) ([]byte, bool) {
 	if len(signature) != key.Size() {
 		return nil, false
 	}
-	// DigestInfo of SHA-256, RFC 8017 section 9.2, note 1.
-	prefix := []byte{0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20}
+	prefix := sha256Prefix()
 	block := new(big.Int).Exp(new(big.Int).SetBytes(signature), big.NewInt(int64(key.E)), key.N).FillBytes(make([]byte, key.Size()))
 	hashAt := len(block) - sha256.Size
 	infoAt := hashAt - len(prefix)

@@ -1,10 +1,13 @@
 // Package simulator is a stand-in WeChat Pay platform: the counterpart that a
 // merchant's payment system talks to when there is no merchant account at hand.
 //
-// Its job: to answer the v3 API (prepay for JSAPI and Native, query, close,
-// platform certificates), to let someone pay an order through /control or a web
+// Its job: to answer the v3 API (prepay for JSAPI, APP, H5 and Native, query, close,
+// refunds, echo, platform certificates, bills) and the v2 API, to let someone pay an order through /control or a web
 // page, and to deliver signed, encrypted notifications on WeChat's own retry
 // schedule, genuine ones, repeats and forgeries alike.
+//
+// On request it misbehaves in every way in which the real platform does (FaultKinds),
+// holds callers to the documented rates, and switches and rotates its keys.
 //
 // Its neighbours: cmd/simulator serves it; devstack, benchmarks and tests run it
 // as a library. It imports nothing of fenflow, on purpose: it signs, encrypts and

@@ -21,6 +21,9 @@ const (
 	ForgedUnknownSerial  Forgery = "unknown_serial"
 	ForgedStaleTimestamp Forgery = "stale_timestamp"
 	ForgedUnsigned       Forgery = "unsigned"
+	// Only faults stamp by a wrong clock.
+	ForgedClockBehind Forgery = "clock_behind"
+	ForgedClockAhead  Forgery = "clock_ahead"
 )
 
 const (
@@ -28,6 +31,8 @@ const (
 	probePrefix = "WECHATPAY/SIGNTEST/"
 	// staleBy is beyond the five minutes that a receiver may tolerate.
 	staleBy = 10 * time.Minute
+	// clockOff is just beyond them, either way.
+	clockOff = 6 * time.Minute
 )
 
 // Forgeries lists the kinds that a protocol can have, in the order of rotation.
@@ -41,7 +46,7 @@ func Forgeries(p Protocol) []Forgery {
 // sealForged makes one forged v3 delivery. The wrong key is the merchant's own:
 // a real RSA key of the right size that has no business here.
 func (s *signers) sealForged(h http.Header, n Notice) (http.Header, []byte, error) {
-	body, at, key := []byte(n.Body), s.now(), s.publicKey()
+	body, at, key := []byte(n.Body), s.now(), s.forForgery()
 	switch n.Forgery {
 	case ForgedWrongKey:
 		key.key = s.merchant.PrivateKey
@@ -53,6 +58,10 @@ func (s *signers) sealForged(h http.Header, n Notice) (http.Header, []byte, erro
 		key = stampKey{serial, s.merchant.PlatformKey}
 	case ForgedStaleTimestamp:
 		at = at.Add(-staleBy)
+	case ForgedClockBehind:
+		at = at.Add(-clockOff)
+	case ForgedClockAhead:
+		at = at.Add(clockOff)
 	default: // signed right; spoilt below
 	}
 	if err := s.stamp(h, key, at, body); err != nil {

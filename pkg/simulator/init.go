@@ -32,6 +32,10 @@ const (
 	wechatpayKeyFile   = "platform/wechatpay_key.pem"
 	platformKeyFile    = "platform/platform_key.pem"
 	platformCertFile   = "platform/platform_cert.pem"
+	caFile             = "secrets/ca.pem"
+	caKeyFile          = "platform/ca_key.pem"
+	serverCertFile     = "platform/tls_cert.pem"
+	serverKeyFile      = "platform/tls_key.pem"
 	journalFile        = "platform/journal.jsonl"
 	previousJournal    = journalFile + ".previous"
 	secretMode         = 0o600
@@ -133,13 +137,20 @@ func Init(dir string, o InitOptions) (Merchant, error) {
 
 func (o InitOptions) merchant() (Merchant, error) {
 	if o.Merchant != nil {
-		return *o.Merchant, o.Merchant.check()
+		if err := o.Merchant.check(); err != nil || len(o.Merchant.CACertificate) == 0 {
+			return *o.Merchant, err
+		}
+		return o.Merchant.withServer(o.BaseURL, o.Now())
 	}
 	keys, err := newRSAKeys()
 	if err != nil {
 		return Merchant{}, err
 	}
-	return newMerchant(o.Mchid, o.Appid, keys, o.Now())
+	m, err := newMerchant(o.Mchid, o.Appid, keys, o.Now())
+	if err != nil {
+		return Merchant{}, err
+	}
+	return m.withServer(o.BaseURL, o.Now())
 }
 
 // makeRoom makes room for a merchant. The ledger of a merchant that is replaced is
@@ -173,7 +184,7 @@ func makeRoom(dir string, force, keepLedger bool) error {
 // API key in plain, is not the payment system's and stays closed.
 func openSecrets(dir string) error {
 	modes := map[string]fs.FileMode{"secrets": merchantDirMode, merchantKeyFile: configMode, merchantCertFile: configMode,
-		apiV3KeyFile: configMode, apiV2KeyFile: configMode, wechatpayPubFile: configMode}
+		apiV3KeyFile: configMode, apiV2KeyFile: configMode, wechatpayPubFile: configMode, caFile: configMode}
 	for _, name := range sortedKeys(modes) {
 		if err := os.Chmod(filepath.Join(dir, name), modes[name]); err != nil {
 			return fmt.Errorf("make readable: %w", err)
@@ -188,6 +199,7 @@ func merchantFiles(m Merchant) (map[string][]byte, error) {
 	platform, err3 := privatePEM(m.PlatformKey)
 	public, err4 := publicPEM(&m.WechatpayKey.PublicKey)
 	return map[string][]byte{
+		caFile: m.CACertificate, caKeyFile: m.CAKey, serverCertFile: m.ServerCertificate, serverKeyFile: m.ServerKey,
 		merchantKeyFile: private, merchantCertFile: m.Certificate, wechatpayPubFile: public,
 		apiV3KeyFile: []byte(m.APIv3Key), apiV2KeyFile: []byte(m.APIv2Key),
 		wechatpayKeyFile: wechatpay, platformKeyFile: platform, platformCertFile: m.PlatformCertificate,
@@ -205,6 +217,8 @@ type merchantFile struct {
 	WechatpayPublicKeyID   string `json:"wechatpay_public_key_id"`
 	WechatpayPublicKeyFile string `json:"wechatpay_public_key_file"`
 	APIKey                 string `json:"api_key"`
+	CertificateFile        string `json:"certificate_file"`
+	CAFile                 string `json:"ca_file"`
 }
 
 func writeMerchantFile(dir string, m Merchant) error {
@@ -212,6 +226,7 @@ func writeMerchantFile(dir string, m Merchant) error {
 		Mchid: m.Mchid, Appid: m.Appid, MerchantSerial: m.Serial, PrivateKeyFile: merchantKeyFile,
 		APIv3Key: m.APIv3Key, APIv2Key: m.APIv2Key, APIKey: m.APIKey,
 		WechatpayPublicKeyID: m.PublicKeyID, WechatpayPublicKeyFile: wechatpayPubFile,
+		CertificateFile: merchantCertFile, CAFile: caFile,
 	}, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", merchantFileName, err)

@@ -4,12 +4,10 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
 	"strings"
 	"sync"
 	"time"
@@ -28,14 +26,19 @@ type rsaKeys struct{ merchant, wechatpay, platform *rsa.PrivateKey }
 
 func newRSAKeys() (rsaKeys, error) {
 	var keys rsaKeys
-	for _, slot := range []**rsa.PrivateKey{&keys.merchant, &keys.wechatpay, &keys.platform} {
-		key, err := rsa.GenerateKey(rand.Reader, rsaBits)
-		if err != nil {
-			return rsaKeys{}, fmt.Errorf("generate RSA key: %w", err)
-		}
-		*slot = key
+	var errMerchant, errKey, errPlatform error
+	keys.merchant, errMerchant = rsa.GenerateKey(rand.Reader, rsaBits)
+	keys.wechatpay, errKey = newPlatformKey()
+	keys.platform, errPlatform = newPlatformKey()
+	if err := errors.Join(errMerchant, errKey, errPlatform); err != nil {
+		return rsaKeys{}, fmt.Errorf("generate RSA key: %w", err)
 	}
 	return keys, nil
+}
+
+// newPlatformKey makes a key that signs fast; see platformPrimes.
+func newPlatformKey() (*rsa.PrivateKey, error) {
+	return rsa.GenerateMultiPrimeKey(rand.Reader, platformPrimes, rsaBits) //nolint:staticcheck // deprecated as crypto/rsa is slow with it; signMultiPrime is not
 }
 
 // testKeys is the package's one variable: RSA keys take a few hundred milliseconds
@@ -55,9 +58,16 @@ func NewTestMerchant() (Merchant, error) {
 func newMerchant(mchid, appid string, keys rsaKeys, now time.Time) (Merchant, error) {
 	m := Merchant{Mchid: mchid, Appid: appid,
 		PrivateKey: keys.merchant, WechatpayKey: keys.wechatpay, PlatformKey: keys.platform}
+	var ca authority
 	var err error
-	if m.Serial, m.Certificate, err = selfSigned(mchid, keys.merchant, now); err != nil {
+	if ca, m.CACertificate, m.CAKey, err = newAuthority(now); err != nil {
+		return Merchant{}, fmt.Errorf("make certificate authority: %w", err)
+	}
+	if m.Serial, m.Certificate, err = ca.issueMerchant(mchid, &keys.merchant.PublicKey, now); err != nil {
 		return Merchant{}, fmt.Errorf("make merchant certificate: %w", err)
+	}
+	if m.ServerCertificate, m.ServerKey, err = ca.issueServer(nil, now); err != nil {
+		return Merchant{}, fmt.Errorf("make TLS certificate: %w", err)
 	}
 	if m.PlatformSerial, m.PlatformCertificate, err = selfSigned("Tenpay.com sign (simulated)", keys.platform, now); err != nil {
 		return Merchant{}, fmt.Errorf("make platform certificate: %w", err)
@@ -78,22 +88,15 @@ func (m *Merchant) drawSecrets() error {
 
 // selfSigned makes a certificate with a serial of 40 upper-case hex digits.
 func selfSigned(name string, key *rsa.PrivateKey, now time.Time) (string, []byte, error) {
-	serial, err := random{rand.Reader}.bytes(20)
+	template, serial, err := newTemplate(name, now)
 	if err != nil {
 		return "", nil, err
-	}
-	serial[0] = serial[0]&0x3f | 0x40 // positive in DER, and no leading zero in hex
-	template := &x509.Certificate{
-		SerialNumber: new(big.Int).SetBytes(serial),
-		Subject:      pkix.Name{CommonName: name, Organization: []string{"fenflow simulator"}},
-		NotBefore:    now.Add(-time.Hour), NotAfter: now.AddDate(certificateYears, 0, 0),
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		return "", nil, fmt.Errorf("create certificate: %w", err)
 	}
-	return strings.ToUpper(template.SerialNumber.Text(16)), toPEM("CERTIFICATE", der), nil
+	return serial, toPEM("CERTIFICATE", der), nil
 }
 
 func toPEM(kind string, der []byte) []byte {

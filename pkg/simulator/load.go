@@ -26,6 +26,9 @@ func Load(dir string) (Merchant, error) {
 	if err := m.loadKeys(dir, file.PrivateKeyFile); err != nil {
 		return Merchant{}, fmt.Errorf("load keys: %w", err)
 	}
+	if err := m.loadTLS(dir, file.CAFile); err != nil {
+		return Merchant{}, fmt.Errorf("load TLS certificates: %w", err)
+	}
 	if err := m.check(); err != nil {
 		return Merchant{}, fmt.Errorf("check merchant: %w", err)
 	}
@@ -43,6 +46,19 @@ func (m *Merchant) loadKeys(dir, privateKeyFile string) error {
 	m.Certificate, _, err4 = readCertificate(filepath.Join(dir, merchantCertFile))
 	m.PlatformCertificate, m.PlatformSerial, err5 = readCertificate(filepath.Join(dir, platformCertFile))
 	return errors.Join(err1, err2, err3, err4, err5)
+}
+
+// loadTLS leaves out what an init without TLS did not write.
+func (m *Merchant) loadTLS(dir, caFile string) error {
+	if caFile == "" {
+		return nil
+	}
+	var err1, err2, err3, err4 error
+	m.CACertificate, err1 = os.ReadFile(filepath.Join(dir, caFile))
+	m.CAKey, err2 = os.ReadFile(filepath.Join(dir, caKeyFile))
+	m.ServerCertificate, err3 = os.ReadFile(filepath.Join(dir, serverCertFile))
+	m.ServerKey, err4 = os.ReadFile(filepath.Join(dir, serverKeyFile))
+	return errors.Join(err1, err2, err3, err4)
 }
 
 func readKey(path string) (*rsa.PrivateKey, error) {

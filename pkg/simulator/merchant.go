@@ -31,6 +31,13 @@ type Merchant struct {
 	PlatformSerial      string
 	PlatformCertificate []byte // PEM
 	PlatformKey         *rsa.PrivateKey
+
+	// CACertificate issued Certificate and ServerCertificate, the one of the TLS
+	// listener. All PEM; empty if init was run before there was TLS.
+	CACertificate     []byte
+	CAKey             []byte
+	ServerCertificate []byte
+	ServerKey         []byte
 }
 
 func (m Merchant) check() error {

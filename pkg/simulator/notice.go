@@ -30,13 +30,15 @@ const (
 // Notice is one message to a merchant. Its body is made once and never changes;
 // a v3 notice gets fresh headers each time that it is sent.
 type Notice struct {
-	ID         string     `json:"id"`
-	OutTradeNo string     `json:"out_trade_no"`
-	Protocol   Protocol   `json:"protocol"`
-	Kind       NoticeKind `json:"kind"`
-	Forgery    Forgery    `json:"forgery,omitempty"`
-	URL        string     `json:"url"`
-	Body       string     `json:"body"`
+	ID         string `json:"id"`
+	OutTradeNo string `json:"out_trade_no"`
+	// OutRefundNo is set in notices about a refund.
+	OutRefundNo string     `json:"out_refund_no,omitempty"`
+	Protocol    Protocol   `json:"protocol"`
+	Kind        NoticeKind `json:"kind"`
+	Forgery     Forgery    `json:"forgery,omitempty"`
+	URL         string     `json:"url"`
+	Body        string     `json:"body"`
 	// Duplicates is how often it is sent again after the acknowledgement.
 	Duplicates int       `json:"duplicates,omitempty"`
 	CreatedAt  time.Time `json:"created_at"`
@@ -58,19 +60,7 @@ func (s *signers) payNoticeV3(id string, o Order, p Payment) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode transaction: %w", err)
 	}
-	resource, err := s.encrypt(plain, "transaction")
-	if err != nil {
-		return nil, fmt.Errorf("encrypt resource: %w", err)
-	}
-	resource.OriginalType = "transaction"
-	body, err := json.Marshal(noticeEnvelope{
-		ID: id, CreateTime: wireTime(p.PaidAt), ResourceType: "encrypt-resource",
-		EventType: "TRANSACTION.SUCCESS", Summary: "支付成功", Resource: resource,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("encode notice: %w", err)
-	}
-	return body, nil
+	return s.envelope(id, "TRANSACTION.SUCCESS", "transaction", "支付成功", plain, p.PaidAt)
 }
 
 // seal makes the headers and body of one delivery.
@@ -81,6 +71,9 @@ func (s *signers) seal(n Notice) (http.Header, []byte, error) {
 	header.Set("Accept", "*/*")
 	if n.Protocol == ProtocolV2 {
 		header.Set("Content-Type", "text/xml")
+		if n.Kind == Forged && n.Forgery == ForgedTamperedBody {
+			return header, tamperV2([]byte(n.Body)), nil
+		}
 		return header, []byte(n.Body), nil
 	}
 	header.Set("Content-Type", "application/json")
@@ -88,7 +81,7 @@ func (s *signers) seal(n Notice) (http.Header, []byte, error) {
 		return s.sealForged(header, n)
 	}
 	body := []byte(n.Body)
-	return header, body, s.stamp(header, s.forNotice(), s.now(), body)
+	return header, body, s.stamp(header, s.keyring.forNotice(), s.now(), body)
 }
 
 // wireTime is RFC 3339 in Beijing time to the second, as in every v3 message.

@@ -24,10 +24,20 @@ type Order struct {
 	Attach      string     `json:"attach,omitempty"`
 	Openid      string     `json:"openid,omitempty"`
 	NotifyURL   string     `json:"notify_url"`
-	CreatedAt   time.Time  `json:"created_at"`
-	ExpiresAt   time.Time  `json:"expires_at"`
-	ClosedAt    *time.Time `json:"closed_at,omitempty"`
-	Payment     *Payment   `json:"payment,omitempty"`
+	// Protocol says how the order was made and, unless told otherwise, is notified;
+	// empty is v3. SignType and DeviceInfo belong to v2.
+	Protocol   Protocol   `json:"protocol,omitempty"`
+	SignType   SignType   `json:"sign_type,omitempty"`
+	DeviceInfo string     `json:"device_info,omitempty"`
+	CreatedAt  time.Time  `json:"created_at"`
+	ExpiresAt  time.Time  `json:"expires_at"`
+	ClosedAt   *time.Time `json:"closed_at,omitempty"`
+	Payment    *Payment   `json:"payment,omitempty"`
+	// RefundCount counts accepted refunds; from the first on, trade_state is REFUND.
+	RefundCount int `json:"refund_count,omitempty"`
+	// Credential is what was handed out last to pay with: prepay_id, code_url, h5_url.
+	Credential   string    `json:"credential,omitempty"`
+	CredentialAt time.Time `json:"credential_at,omitzero"`
 	// Parameters is a digest of the first prepay's parameters.
 	Parameters string `json:"parameters"`
 }
@@ -46,6 +56,10 @@ type Payment struct {
 	CouponFen     int64     `json:"coupon_fen"`
 	Openid        string    `json:"openid"`
 	PaidAt        time.Time `json:"paid_at"`
+	// Late payments came after the order was closed or expired, Second ones after it
+	// was paid: faults of the platform, and real money all the same.
+	Late   bool `json:"late,omitempty"`
+	Second bool `json:"second,omitempty"`
 }
 
 // Ledger is what really happened, in the order in which it did.
@@ -53,4 +67,5 @@ type Ledger struct {
 	Mchid    string    `json:"mchid"`
 	Orders   []Order   `json:"orders"`
 	Payments []Payment `json:"payments"`
+	Refunds  []Refund  `json:"refunds"`
 }

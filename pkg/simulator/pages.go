@@ -7,10 +7,10 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
-)
+	"time"
 
-// shownOrders bounds the first page.
-const shownOrders = 200
+	"github.com/go-chi/chi/v5"
+)
 
 //go:embed templates/*.html
 var pageTemplates embed.FS
@@ -22,49 +22,46 @@ func parsePages() (pages, error) {
 	set, err := template.New("").Funcs(template.FuncMap{
 		"yuan":   func(fen int64) string { return fmt.Sprintf("%d.%02d", fen/100, fen%100) },
 		"escape": url.PathEscape,
+		"utc":    func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") },
+		"clock":  func(t time.Time) string { return t.UTC().Format("15:04:05.000") },
+		"iso":    func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
 	}).ParseFS(pageTemplates, "templates/*.html")
 	return pages{set}, err
 }
 
-func (s *Simulator) pageOrders(w http.ResponseWriter, _ *http.Request) {
-	s.render(w, http.StatusOK, "orders.html", map[string]any{
-		"Mchid": s.merchant.Mchid, "Orders": s.books.latest(shownOrders), "Most": shownOrders})
+// pageRoutes are what people see. Forms of other sites get nowhere: a page that is
+// open in the same browser should not be able to pay.
+func (s *Simulator) pageRoutes(r chi.Router) {
+	r.Use(http.NewCrossOriginProtection().Handler)
+	r.Get("/", s.pageOrders)
+	r.Get("/orders/{out_trade_no}", s.pageOrder)
+	r.Post("/orders/{out_trade_no}/pay", s.pagePay)
+	r.Get("/faults", s.pageFaults)
+	r.Post("/faults", s.pageSetFault)
+	r.Post("/faults/clear", s.pageClearFaults)
 }
 
-func (s *Simulator) pageOrder(w http.ResponseWriter, r *http.Request) {
-	s.showOrder(w, pathParam(r, "out_trade_no"), http.StatusOK, "")
+// view is what every page is given; Page is its own part.
+type view struct {
+	Title   string
+	Mchid   string
+	Here    string // which entry of the navigation is this page
+	Active  int    // faults that are on
+	Problem string
+	Page    any
 }
 
-// pagePay answers a form: back to the order, or the order with what went wrong.
-func (s *Simulator) pagePay(w http.ResponseWriter, r *http.Request) {
-	number := pathParam(r, "out_trade_no")
-	if _, err := s.Pay(number, PayRequest{}); err != nil {
-		s.log.Warn("payment refused", "out_trade_no", number, "error", err)
-		s.showOrder(w, number, payStatus(err), err.Error())
-		return
-	}
-	http.Redirect(w, r, "/orders/"+url.PathEscape(number), http.StatusSeeOther)
-}
-
-func (s *Simulator) showOrder(w http.ResponseWriter, number string, status int, problem string) {
-	order, known := s.Order(number)
-	if !known {
-		s.render(w, http.StatusNotFound, "missing.html", number)
-		return
-	}
-	s.render(w, status, "order.html", map[string]any{
-		"Order": order, "Payable": order.payable(s.now()), "Deliveries": s.Deliveries(number), "Problem": problem})
-}
-
-func (s *Simulator) render(w http.ResponseWriter, status int, name string, data any) {
+func (s *Simulator) render(w http.ResponseWriter, status int, name string, v view) {
+	v.Mchid, v.Active = s.merchant.Mchid, len(s.activeFaults(""))
 	var page bytes.Buffer
-	if err := s.pages.set.ExecuteTemplate(&page, name, data); err != nil {
+	if err := s.pages.set.ExecuteTemplate(&page, name, v); err != nil {
 		s.log.Error("page failed", "page", name, "error", err)
 		http.Error(w, "the page could not be made", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+	w.Header().Set("Cache-Control", "no-store") // back and reload show how things are now
 	w.WriteHeader(status)
 	_, _ = w.Write(page.Bytes()) // the reader may be gone
 }

@@ -13,7 +13,7 @@ func FuzzParseStrict(f *testing.F) {
 		`"notify_url":"http://127.0.0.1:1/n","amount":{"total":100},"payer":{"openid":"o1"}}`))
 	f.Add([]byte(`{"amount":{"total":1e2}}`))
 	f.Add([]byte(`[[[[`))
-	rules := prepayRules(tradeJSAPI)
+	rules := new(Simulator).prepayRules(tradeJSAPI)
 	f.Fuzz(func(t *testing.T, body []byte) {
 		_, refused := parseStrict(body, rules)
 		if refused != nil {

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -23,15 +24,14 @@ type PayRequest struct {
 	NotifyURL     string   `json:"notify_url,omitempty"`
 	Duplicates    int      `json:"duplicates,omitempty"`
 	Forged        int      `json:"forged,omitempty"`
+
+	late bool // a fault lets a closed order be paid
 }
 
-func (r *PayRequest) setDefaults() {
-	if r.Notify == "" {
-		r.Notify = ProtocolV3
-	}
-	if r.SignType == "" {
-		r.SignType = SignMD5
-	}
+// setDefaults follows the protocol that the order was made with.
+func (r *PayRequest) setDefaults(o Order) {
+	r.Notify = cmp.Or(r.Notify, o.Protocol, ProtocolV3)
+	r.SignType = cmp.Or(r.SignType, o.SignType, SignMD5)
 }
 
 func (r *PayRequest) check(amountFen int64) error {
@@ -60,24 +60,41 @@ var errBadPayRequest = errors.New("bad request")
 // Pay pays an order as its user would, enters payment and notices in the ledger,
 // and starts their delivery.
 func (s *Simulator) Pay(outTradeNo string, r PayRequest) (Payment, error) {
-	r.setDefaults()
 	order, known := s.books.order(outTradeNo)
 	if !known {
 		return Payment{}, errUnknownOrder
 	}
-	payment, err := s.paymentOf(order, r, s.now().UTC())
+	r.setDefaults(order)
+	at := s.now().UTC()
+	payment, err := s.paymentOf(order, s.misprice(order, r, at), at)
 	if err != nil {
 		return Payment{}, err
 	}
-	notices, err := s.noticesOf(order, payment, r)
-	if err != nil {
-		return Payment{}, fmt.Errorf("write notices: %w", err)
+	payment.Late = s.late(order, r, at)
+	if err := s.enter(order, payment, r); err != nil {
+		return Payment{}, err
 	}
-	if err := s.books.pay(payment, notices); err != nil {
-		return Payment{}, fmt.Errorf("enter payment: %w", err)
+	s.payAgain(order, r)
+	return payment, nil
+}
+
+// enter writes a payment and its notices down and starts their delivery.
+func (s *Simulator) enter(o Order, p Payment, r PayRequest) error {
+	notices, err := s.noticesOf(o, p, r)
+	if err != nil {
+		return fmt.Errorf("write notices: %w", err)
+	}
+	if o.payable(p.PaidAt) || p.Late {
+		notices, err = s.multiply(notices, func(n *Notice) error { return s.write(n, o, p, r.SignType) })
+		if err != nil {
+			return err
+		}
+	}
+	if err := s.books.pay(p, notices); err != nil {
+		return fmt.Errorf("enter payment: %w", err)
 	}
 	s.post.dispatch(notices)
-	return payment, nil
+	return nil
 }
 
 func (s *Simulator) paymentOf(o Order, r PayRequest, at time.Time) (Payment, error) {
@@ -111,7 +128,7 @@ func (s *Simulator) noticesOf(o Order, p Payment, r PayRequest) ([]Notice, error
 		template.Protocol = ProtocolV3 // of the forgeries; there is no genuine one
 	}
 	if template.URL == "" {
-		url, err := s.noticeURL(o.NotifyURL, template.Protocol)
+		url, err := s.noticeURL(o, template.Protocol)
 		if err != nil {
 			return nil, err
 		}
@@ -134,12 +151,12 @@ func (s *Simulator) noticesOf(o Order, p Payment, r PayRequest) ([]Notice, error
 	return append(notices, template), err
 }
 
-// noticeURL derives the v2 address from the v3 one, unless it is given.
-func (s *Simulator) noticeURL(orderURL string, p Protocol) (string, error) {
-	if p != ProtocolV2 {
-		return orderURL, nil
+// noticeURL derives the v2 address from the v3 one, unless the order is of v2 itself.
+func (s *Simulator) noticeURL(o Order, p Protocol) (string, error) {
+	if p != ProtocolV2 || o.Protocol == ProtocolV2 {
+		return o.NotifyURL, nil
 	}
-	base, found := strings.CutSuffix(orderURL, "/notify/v3/"+s.merchant.Mchid)
+	base, found := strings.CutSuffix(o.NotifyURL, "/notify/v3/"+s.merchant.Mchid)
 	if !found {
 		return "", fmt.Errorf("%w: notify_url is needed, as the order's does not end in /notify/v3/%s", errBadPayRequest, s.merchant.Mchid)
 	}

@@ -30,6 +30,8 @@ type postOffice struct {
 	slots    chan struct{}
 	now      func() time.Time
 	log      *slog.Logger
+	faults   *faults
+	queue    *queue
 
 	ctx     context.Context //nolint:containedctx // the life of the office, ended by close
 	cancel  context.CancelFunc
@@ -39,7 +41,7 @@ type postOffice struct {
 }
 
 func newPostOffice(o Options, b *books, s *signers) *postOffice {
-	p := &postOffice{books: b, signers: s, client: noticeClient(o), now: o.Now, log: o.Logger,
+	p := &postOffice{books: b, signers: s, client: noticeClient(o), queue: newQueue(), now: o.Now, log: o.Logger,
 		slots: make(chan struct{}, o.Senders)} // one place for each sender
 	for _, wait := range retrySchedule() {
 		p.schedule = append(p.schedule, time.Duration(float64(wait)/o.Speed))
@@ -78,6 +80,7 @@ func (p *postOffice) start(n noticeState) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.closed {
+		n.number = p.queue.number()
 		p.running.Go(func() { p.deliver(n) })
 	}
 }
@@ -94,11 +97,15 @@ func (p *postOffice) close() {
 // deliver sends until acknowledged or out of retries, then repeats as asked. A
 // forgery is sent once, whatever the answer.
 func (p *postOffice) deliver(n noticeState) {
+	if !p.hold(n) {
+		return
+	}
 	for !n.acknowledged {
 		if n.tries > 0 && !p.wait(p.schedule[n.tries-1]) {
 			return
 		}
 		acknowledged, sent := p.attempt(n.Notice, n.Kind)
+		p.queue.note(n)
 		if !sent || n.Kind == Forged {
 			return
 		}
@@ -143,8 +150,12 @@ func (p *postOffice) attempt(n Notice, kind NoticeKind) (acknowledged, sent bool
 	case <-p.ctx.Done():
 		return false, false
 	}
-	a := Attempt{NoticeID: n.ID, OutTradeNo: n.OutTradeNo, Protocol: n.Protocol, Kind: kind, Forgery: n.Forgery}
-	if err := p.send(n, &a); err != nil {
+	a := Attempt{NoticeID: n.ID, OutTradeNo: n.OutTradeNo, OutRefundNo: n.OutRefundNo, Protocol: n.Protocol, Kind: kind, Forgery: n.Forgery}
+	err := p.mishap(&n, &a)
+	if err == nil {
+		err = p.send(n, &a)
+	}
+	if err != nil {
 		if p.ctx.Err() != nil {
 			return false, false
 		}
@@ -153,7 +164,7 @@ func (p *postOffice) attempt(n Notice, kind NoticeKind) (acknowledged, sent bool
 	if err := p.books.attempted(a); err != nil {
 		p.log.Error("record of a delivery failed", "notice", n.ID, "error", err)
 	}
-	p.log.Log(p.ctx, a.level(), "notification sent", "out_trade_no", a.OutTradeNo, "kind", a.Kind, "forgery", a.Forgery,
+	p.log.Log(p.ctx, a.level(), "notification sent", "out_trade_no", a.OutTradeNo, "kind", a.Kind, "forgery", a.Forgery, "fault", a.Fault,
 		"status", a.Status, "acknowledged", a.Acknowledged, "answer_ms", a.AnswerMs, "error", a.Error)
 	return a.Acknowledged, true
 }
@@ -170,6 +181,7 @@ func (p *postOffice) send(n Notice, a *Attempt) error {
 		return fmt.Errorf("make request: %w", err)
 	}
 	request.Header = header
+	a.sent(n, header, body)
 	a.Serial, a.SentAt = header.Get("Wechatpay-Serial"), p.now().UTC()
 	answer, err := p.exchange(request, a)
 	a.AnswerMs = float64(p.now().Sub(a.SentAt)) / float64(time.Millisecond)
@@ -191,6 +203,7 @@ func (p *postOffice) exchange(request *http.Request, a *Attempt) ([]byte, error)
 		return nil, fmt.Errorf("read answer: %w", err)
 	}
 	a.Status = response.StatusCode
+	a.answered(answer)
 	return answer, nil
 }
 

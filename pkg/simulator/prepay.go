@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
 )
@@ -24,6 +23,8 @@ const (
 const (
 	tradeJSAPI  = "JSAPI"
 	tradeNative = "NATIVE"
+	tradeApp    = "APP"
+	tradeH5     = "MWEB"
 )
 
 // prepayRequest is what the ledger needs of a prepay body; the rest is only checked.
@@ -41,12 +42,15 @@ type prepayRequest struct {
 	Payer struct {
 		Openid string `json:"openid"`
 	} `json:"payer"`
+	Scene struct {
+		DeviceID string `json:"device_id"`
+	} `json:"scene_info"`
 }
 
 // prepay places an order, or finds that it was placed before with the very same
 // parameters, and hands out a fresh credential.
 func (s *Simulator) prepay(tradeType string) endpoint {
-	rules := prepayRules(tradeType)
+	rules := s.prepayRules(tradeType)
 	return func(c *call) (reply, error) {
 		fields, refused := parseStrict(c.body, rules)
 		if refused != nil {
@@ -59,14 +63,20 @@ func (s *Simulator) prepay(tradeType string) endpoint {
 		if refused := s.checkParties(request.Mchid, request.Appid); refused != nil {
 			return reply{}, refused
 		}
+		if refused := s.checkOpenid(request.Payer.Openid, request.Appid); refused != nil {
+			return reply{}, refused
+		}
 		digest, err := digestOf(tradeType, fields)
 		if err != nil {
 			return reply{}, err
 		}
-		if err := s.books.place(newOrder(tradeType, request, digest, s.now()), s.now()); err != nil {
+		answer, err := s.credential(tradeType, c.request)
+		if err != nil {
 			return reply{}, err
 		}
-		return s.credential(tradeType)
+		order := newOrder(tradeType, request, digest, s.now())
+		order.Credential, order.CredentialAt = credentialIn(answer), s.now().UTC()
+		return answer, s.books.place(order, s.now())
 	}
 }
 
@@ -80,7 +90,11 @@ func (s *Simulator) checkParties(mchid, appid string) *refusal {
 	return nil
 }
 
-func (s *Simulator) credential(tradeType string) (reply, error) {
+func (s *Simulator) credential(tradeType string, r *http.Request) (reply, error) {
+	if tradeType == tradeH5 {
+		link, err := s.h5URL(r)
+		return reply{http.StatusOK, map[string]string{"h5_url": link}}, err
+	}
 	if tradeType == tradeNative {
 		code, err := s.random.codeURL()
 		return reply{http.StatusOK, map[string]string{"code_url": code}}, err
@@ -103,7 +117,7 @@ func newOrder(tradeType string, r prepayRequest, digest string, now time.Time) O
 	return Order{
 		Mchid: r.Mchid, Appid: r.Appid, OutTradeNo: r.OutTradeNo, TradeType: tradeType, Description: r.Description,
 		Attach: r.Attach, Openid: r.Payer.Openid, NotifyURL: r.NotifyURL, AmountFen: r.Amount.Total,
-		State: StateNotPaid, CreatedAt: now.UTC(), ExpiresAt: expiry(r.TimeExpire, now).UTC(), Parameters: digest,
+		DeviceInfo: r.Scene.DeviceID, State: StateNotPaid, CreatedAt: now.UTC(), ExpiresAt: expiry(r.TimeExpire, now).UTC(), Parameters: digest,
 	}
 }
 
@@ -122,23 +136,17 @@ func expiry(asked, now time.Time) time.Time {
 	return asked
 }
 
-// prepayRules follow the field table of the JSAPI and Native prepay pages
-// (WeChat Pay docs 4012791834 and 4012525167).
-func prepayRules(tradeType string) []rule {
-	number := regexp.MustCompile(`^[0-9A-Za-z_\-|*]+$`)
+// prepayRules follow the field table of the JSAPI and Native prepay pages (WeChat
+// Pay docs 4012791834 and 4012525167); APP and H5 differ from Native in scene_info only.
+func (s *Simulator) prepayRules(tradeType string) []rule {
 	rules := []rule{
 		{name: "appid", kind: text, must: true, min: 1, max: 32},
 		{name: "mchid", kind: text, must: true, min: 1, max: 32},
 		{name: "description", kind: text, must: true, min: 1, max: 127},
-		{name: "out_trade_no", kind: text, must: true, min: 6, max: 32, issue: func(v string) string {
-			if number.MatchString(v) {
-				return ""
-			}
-			return "may hold only digits, letters and _-|*"
-		}},
+		{name: "out_trade_no", kind: text, must: true, min: 6, max: 32, issue: numberOf("_-|*")},
 		{name: "time_expire", kind: text, min: 1, max: 64, issue: timeIssue},
 		{name: "attach", kind: text, max: 128},
-		{name: "notify_url", kind: text, must: true, min: 1, max: 255, issue: notifyURLIssue},
+		{name: "notify_url", kind: text, must: true, min: 1, max: 255, issue: s.notifyURLIssue},
 		{name: "goods_tag", kind: text, max: 32},
 		{name: "limit_pay", kind: list},
 		{name: "support_fapiao", kind: flag},
@@ -147,7 +155,7 @@ func prepayRules(tradeType string) []rule {
 			{name: "currency", kind: text, max: 16, issue: currencyIssue},
 		}},
 		{name: "detail", kind: object, inner: detailRules()},
-		{name: "scene_info", kind: object, inner: sceneRules()},
+		{name: "scene_info", kind: object, must: tradeType == tradeH5, inner: sceneRules(tradeType)},
 		{name: "settle_info", kind: object, inner: []rule{{name: "profit_sharing", kind: flag}}},
 	}
 	if tradeType == tradeJSAPI {
@@ -171,8 +179,8 @@ func detailRules() []rule {
 	}
 }
 
-func sceneRules() []rule {
-	return []rule{
+func sceneRules(tradeType string) []rule {
+	rules := []rule{
 		{name: "payer_client_ip", kind: text, must: true, min: 1, max: 45},
 		{name: "device_id", kind: text, max: 32},
 		{name: "store_info", kind: object, inner: []rule{
@@ -182,6 +190,11 @@ func sceneRules() []rule {
 			{name: "address", kind: text, max: 512},
 		}},
 	}
+	if tradeType == tradeH5 {
+		rules[0].issue = clientIPIssue
+		rules = append(rules, h5Rule())
+	}
+	return rules
 }
 
 func currencyIssue(v string) string {

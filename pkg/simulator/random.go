@@ -73,6 +73,15 @@ func (r random) transactionID(at time.Time) (string, error) {
 	return "4200" + digits[:6] + at.In(beijing()).Format("20060102") + digits[6:], nil
 }
 
+// refundID has 29 digits with the Beijing date inside, as WeChat's have.
+func (r random) refundID(at time.Time) (string, error) {
+	digits, err := r.text(17, decimal)
+	if err != nil {
+		return "", err
+	}
+	return "5030" + digits[:6] + at.In(beijing()).Format("20060102") + digits[6:], nil
+}
+
 func (r random) prepayID(at time.Time) (string, error) {
 	tail, err := r.text(20, "0123456789abcdef")
 	return "wx" + at.In(beijing()).Format("20060102150405") + tail, err

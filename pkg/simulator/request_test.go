@@ -19,6 +19,7 @@ type parts struct {
 	mchid, serial                       string
 	signed                              string // the text to sign, if not the right one
 	header                              string // the whole Authorization, if set
+	wechatpaySerial                     string // names the platform's key, if set
 }
 
 // send signs with the SDK's own signer and sends.
@@ -44,6 +45,9 @@ func (b bench) send(t *testing.T, method, uri, body string, change ...func(*part
 	request.Header.Set("Authorization", p.header)
 	request.Header.Set("Accept", "application/json")
 	request.Header.Set("Content-Type", "application/json")
+	if p.wechatpaySerial != "" {
+		request.Header.Set("Wechatpay-Serial", p.wechatpaySerial)
+	}
 	response, err := http.DefaultClient.Do(request)
 	require.NoError(t, err)
 	return statusOf(t, response)

@@ -45,6 +45,8 @@ type Options struct {
 	Speed float64
 	// KeyMode of notifications. Empty means mixed.
 	KeyMode KeyMode
+	// Keys says which kinds of keys the merchant has. Empty means both.
+	Keys KeySet
 	// Senders is the number of notifications in flight at once.
 	Senders int
 	// HTTPClient delivers notifications. Nil: a client of the simulator's own.
@@ -52,6 +54,16 @@ type Options struct {
 	// NewConnections opens a connection for each notification, as WeChat does.
 	// It applies to the simulator's own client only.
 	NewConnections bool
+	// StrictNotifyURL demands https and a public host of every notify_url, as the real
+	// platform does. A query string is always refused.
+	StrictNotifyURL bool
+	// Faults are switched on from the start; FaultKinds lists what there is.
+	Faults []Fault
+	// Seed decides when a fault with a probability happens. 0 draws one.
+	Seed uint64
+	// Limits holds requests to the documented rates, and refunds of one order to one
+	// a minute.
+	Limits bool
 }
 
 // Simulator is one stand-in platform with one merchant.
@@ -65,7 +77,13 @@ type Simulator struct {
 	log      *slog.Logger
 	handler  http.Handler
 	pages    pages
-	forged   atomic.Uint64 // forgeries so far; the kinds take turns
+	faults   *faults
+	limits   *limits
+	desk     billDesk
+	speed    float64 // divides waits
+
+	strictNotifyURL bool
+	forged          atomic.Uint64 // forgeries so far; the kinds take turns
 }
 
 // New builds a simulator, replays its journal and resumes pending notifications.
@@ -85,11 +103,20 @@ func New(o Options) (*Simulator, error) {
 	random := random{o.Rand}
 	s := &Simulator{
 		merchant: o.Merchant, books: books, now: o.Now, log: o.Logger, pages: pages, random: random,
-		signers: &signers{merchant: o.Merchant, mode: o.KeyMode, random: random, now: o.Now},
+		speed: o.Speed, strictNotifyURL: o.StrictNotifyURL,
+		signers: &signers{merchant: o.Merchant, random: random, now: o.Now},
+	}
+	if s.signers.keyring, err = newKeyring(o, books.keys); err != nil {
+		return nil, fmt.Errorf("open keyring: %w", errors.Join(err, books.close()))
+	}
+	if s.faults, err = openFaults(o); err != nil {
+		return nil, fmt.Errorf("set faults: %w", errors.Join(err, books.close()))
 	}
 	s.post = newPostOffice(o, books, s.signers)
+	s.post.faults, s.limits = s.faults, newLimits(o)
 	s.handler = s.routes()
 	s.post.resume()
+	s.resumeRefunds()
 	return s, nil
 }
 
@@ -109,6 +136,9 @@ func (o Options) withDefaults() Options {
 	if o.KeyMode == "" {
 		o.KeyMode = KeyModeMixed
 	}
+	if o.Keys == "" {
+		o.Keys = KeysBoth
+	}
 	if o.Senders == 0 {
 		o.Senders = defaultSenders
 	}
@@ -125,6 +155,11 @@ func (o Options) check() error {
 	}
 	if o.Senders < 0 {
 		problems = append(problems, fmt.Errorf("senders must be positive, not %d", o.Senders))
+	}
+	switch o.Keys {
+	case KeysBoth, KeysPublicKey, KeysPlatformCertificate:
+	default:
+		problems = append(problems, fmt.Errorf("keys must be %s, %s or %s, not %q", KeysBoth, KeysPublicKey, KeysPlatformCertificate, o.Keys))
 	}
 	switch o.KeyMode {
 	case KeyModePublicKey, KeyModePlatformCertificate, KeyModeMixed:

@@ -101,8 +101,9 @@ func requireSecretFiles(t *testing.T, dir string) {
 	require.NoError(t, err)
 	var file map[string]string
 	require.NoError(t, json.Unmarshal(text, &file))
-	require.Len(t, file, 9)
+	require.Len(t, file, 11)
 	names := []string{"merchant.json", file["private_key_file"], file["wechatpay_public_key_file"],
+		file["certificate_file"], file["ca_file"],
 		"secrets/apiv3.key", "secrets/apiv2.key", "secrets/apiclient_cert.pem"}
 	config, err := os.ReadFile(filepath.Join(dir, "fenflow.yaml"))
 	require.NoError(t, err)

@@ -15,11 +15,16 @@ type transaction struct {
 	SuccessTime    string         `json:"success_time,omitempty"`
 	Payer          *payer         `json:"payer,omitempty"`
 	Amount         amount         `json:"amount"`
+	Scene          *sceneDoc      `json:"scene_info,omitempty"`
 	Promotions     []promotionDoc `json:"promotion_detail,omitempty"`
 }
 
 type payer struct {
 	Openid string `json:"openid"`
+}
+
+type sceneDoc struct {
+	DeviceID string `json:"device_id"`
 }
 
 type amount struct {
@@ -51,6 +56,9 @@ func transactionOf(o Order, p *Payment) transaction {
 		TradeState: "NOTPAY", TradeStateDesc: "订单未支付",
 		Amount: amount{Total: o.AmountFen, Currency: "CNY", PayerCurrency: "CNY"},
 	}
+	if o.DeviceInfo != "" {
+		t.Scene = &sceneDoc{o.DeviceInfo}
+	}
 	if p == nil {
 		if o.State == StateClosed {
 			t.TradeState, t.TradeStateDesc = "CLOSED", "订单已关闭"
@@ -64,6 +72,16 @@ func transactionOf(o Order, p *Payment) transaction {
 	if p.CouponFen > 0 {
 		t.Promotions = []promotionDoc{{CouponID: "109519", Name: "单品惠-6", Scope: "GLOBAL", Type: "CASH",
 			Amount: p.CouponFen, StockID: "931386", WechatpayContribute: p.CouponFen, Currency: "CNY"}}
+	}
+	return t
+}
+
+// queriedTransaction is an order as a query shows it: REFUND from its first refund
+// on, whereas the notification of its payment says SUCCESS for ever.
+func queriedTransaction(o Order) transaction {
+	t := transactionOf(o, o.Payment)
+	if o.Payment != nil && o.RefundCount > 0 {
+		t.TradeState, t.TradeStateDesc = "REFUND", "转入退款"
 	}
 	return t
 }

@@ -25,18 +25,15 @@ type v2Fields map[string]string
 // signV2 covers every non-empty element but sign, in ASCII order, and the key
 // (WeChat Pay wiki, jsapi chapter 4_3).
 func signV2(fields v2Fields, key string, signType SignType) string {
-	var text strings.Builder
-	for _, name := range sortedKeys(fields) {
-		if value := fields[name]; value != "" && name != "sign" {
-			text.WriteString(name + "=" + value + "&")
-		}
-	}
-	text.WriteString("key=" + key)
+	return signText(v2Text(fields, sortedKeys(fields), keep)+"key="+key, key, signType)
+}
+
+func signText(text, key string, signType SignType) string {
 	sum := md5.New()
 	if signType == SignHMAC {
 		sum = hmac.New(sha256.New, []byte(key))
 	}
-	sum.Write([]byte(text.String())) // a hash never returns an error
+	sum.Write([]byte(text)) // a hash never returns an error
 	return strings.ToUpper(hex.EncodeToString(sum.Sum(nil)))
 }
 
@@ -69,6 +66,9 @@ func (s *signers) payNoticeV2(o Order, p Payment, signType SignType) (v2Fields, 
 	}
 	if o.Attach != "" {
 		fields["attach"] = o.Attach
+	}
+	if o.DeviceInfo != "" {
+		fields["device_info"] = o.DeviceInfo
 	}
 	if p.CouponFen > 0 {
 		fields["coupon_fee"], fields["coupon_count"] = fen(p.CouponFen), "1"

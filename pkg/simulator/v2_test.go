@@ -63,6 +63,24 @@ func v2Sign(fields map[string]string, key string) string {
 	return fmt.Sprintf("%X", md5.Sum([]byte(text)))
 }
 
+// v2HMAC signs with HMAC-SHA256 whatever sign_type says, leaving one element out.
+func v2HMAC(fields map[string]string, key, without string) string {
+	var names []string
+	for name, value := range fields {
+		if value != "" && name != "sign" && name != without {
+			names = append(names, name)
+		}
+	}
+	sort.Strings(names)
+	text := ""
+	for _, name := range names {
+		text += name + "=" + fields[name] + "&"
+	}
+	mac := hmac.New(sha256.New, []byte(key))
+	mac.Write([]byte(text + "key=" + key))
+	return fmt.Sprintf("%X", mac.Sum(nil))
+}
+
 func TestV2Notifications(t *testing.T) {
 	t.Parallel()
 	for signType, length := range map[simulator.SignType]int{simulator.SignMD5: 32, simulator.SignHMAC: 64} {
