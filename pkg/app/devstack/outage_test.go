@@ -134,3 +134,10 @@ func requireNoSecrets(t *testing.T, s *Stack) {
 		}
 	}
 }
+
+// paid says whether and when an order's order.paid came.
+func (v *visitor) paid(no string) (any, bool) {
+	receipts, _, _ := v.subscriber.receipts()
+	at, ok := receipts[no]
+	return at, ok
+}
