@@ -150,7 +150,10 @@ func TestEcho(t *testing.T) {
 	status, answer = b.send(t, http.MethodPost, "/v3/security/echo", `{"echo_message":"hello"}`)
 	require.Equal(t, http.StatusOK, status)
 	require.JSONEq(t, `{"echo_message":"hello"}`, answer)
-	for _, bad := range []string{`{}`, `{"data":"hello"}`, `{"echo_message":"hello","encrypted_echo_message":"x"}`} {
+	status, answer = b.send(t, http.MethodPost, "/v3/security/echo", `{"data":"hello"}`)
+	require.Equal(t, http.StatusOK, status, answer)
+	require.JSONEq(t, `{"data":"hello"}`, answer)
+	for _, bad := range []string{`{}`, `{"data":"hello","echo_message":"hello"}`, `{"echo_message":"hello","encrypted_echo_message":"x"}`} {
 		status, _ = b.sendWith(t, "/v3/security/echo", bad, b.merchant.PublicKeyID)
 		require.Equal(t, http.StatusBadRequest, status, bad)
 	}

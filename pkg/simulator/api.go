@@ -80,15 +80,17 @@ func (s *Simulator) admit(r *http.Request, w http.ResponseWriter, work endpoint)
 	return s.perform(&call{request: r, body: body}, work)
 }
 
-// checkHeaders wants what the general rules of API v3 ask of every request.
+// checkHeaders wants what the general rules of API v3 ask of every request. The case
+// of a media type says nothing (RFC 9110 section 8.3.1).
 func checkHeaders(r *http.Request, body []byte) *refusal {
-	accept := r.Header.Get("Accept")
+	accept := strings.ToLower(r.Header.Get("Accept"))
+	mediaType, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 	switch {
 	case r.Header.Get("User-Agent") == "":
 		return requestError("header", "User-Agent must not be empty")
 	case r.URL.Path != billDownloadPath && !strings.Contains(accept, "application/json") && !strings.Contains(accept, "*/*"):
 		return requestError("header", "Accept must be application/json")
-	case len(body) > 0 && !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json"):
+	case len(body) > 0 && !strings.EqualFold(strings.TrimSpace(mediaType), "application/json"):
 		return requestError("header", "Content-Type must be application/json")
 	}
 	return nil

@@ -37,7 +37,7 @@ func (s *Simulator) authorize(r *http.Request, body []byte) *refusal {
 	if a.mchid != s.merchant.Mchid {
 		return signError("mchid is not a merchant here", "mchid", a.mchid, "expected_mchid", s.merchant.Mchid)
 	}
-	if a.serial != s.merchant.Serial {
+	if !strings.EqualFold(a.serial, s.merchant.Serial) { // some libraries read it from the certificate in lower case
 		return signError("serial_no is not a certificate of this merchant",
 			"serial_no", a.serial, "expected_serial_no", s.merchant.Serial)
 	}

@@ -13,6 +13,7 @@ const longestEcho = 214
 type echoRequest struct {
 	NotifyURL string `json:"notify_url"`
 	Message   string `json:"echo_message"`
+	Data      string `json:"data"`
 	Secret    string `json:"encrypted_echo_message"`
 }
 
@@ -22,7 +23,10 @@ type echoRequest struct {
 func (s *Simulator) echo() endpoint {
 	rules := []rule{
 		{name: "notify_url", kind: text, min: 1, max: 255, issue: s.notifyURLIssue},
-		{name: "echo_message", kind: text, must: true, min: 1, max: 1024},
+		{name: "echo_message", kind: text, min: 1, max: 1024},
+		// The name in requests signed by integrators' connectivity checks; which of
+		// the two a merchant of today must send is not settled, so either will do.
+		{name: "data", kind: text, min: 1, max: 1024},
 		{name: "encrypted_echo_message", kind: text, min: 1, max: 1024},
 	}
 	return func(c *call) (reply, error) {
@@ -33,7 +37,15 @@ func (s *Simulator) echo() endpoint {
 		if err := json.Unmarshal(c.body, &request); err != nil {
 			return reply{}, fmt.Errorf("decode checked body: %w", err)
 		}
-		answer := map[string]string{"echo_message": request.Message}
+		if (request.Message == "") == (request.Data == "") {
+			return reply{}, paramError("#/properties/echo_message", "must be there, or data in its place")
+		}
+		answer := map[string]string{}
+		if request.Message != "" {
+			answer["echo_message"] = request.Message
+		} else {
+			answer["data"] = request.Data
+		}
 		plain := ""
 		if request.Secret != "" {
 			text, refused := s.openSensitive(c, "encrypted_echo_message", request.Secret)
@@ -58,7 +70,7 @@ func (s *Simulator) postEcho(r echoRequest, plain string) error {
 	if r.NotifyURL == "" {
 		return nil
 	}
-	fields := map[string]string{"echo_message": r.Message}
+	fields := map[string]string{"echo_message": r.Message + r.Data}
 	if plain != "" {
 		secret, err := s.signers.sealSensitive(plain)
 		if err != nil {

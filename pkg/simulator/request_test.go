@@ -20,13 +20,14 @@ type parts struct {
 	signed                              string // the text to sign, if not the right one
 	header                              string // the whole Authorization, if set
 	wechatpaySerial                     string // names the platform's key, if set
+	accept, contentType                 string
 }
 
 // send signs with the SDK's own signer and sends.
 func (b bench) send(t *testing.T, method, uri, body string, change ...func(*parts)) (int, string) {
 	t.Helper()
 	p := parts{method: method, uri: uri, body: body, timestamp: strconv.FormatInt(time.Now().Unix(), 10),
-		nonce: "593BEC0C930BF1AFEB40B4A08C8FB242", mchid: b.merchant.Mchid, serial: b.merchant.Serial}
+		nonce: "593BEC0C930BF1AFEB40B4A08C8FB242", mchid: b.merchant.Mchid, serial: b.merchant.Serial, accept: "application/json", contentType: "application/json"}
 	for _, c := range change {
 		c(&p)
 	}
@@ -43,8 +44,8 @@ func (b bench) send(t *testing.T, method, uri, body string, change ...func(*part
 	request, err := http.NewRequestWithContext(t.Context(), method, b.url+uri, strings.NewReader(body))
 	require.NoError(t, err)
 	request.Header.Set("Authorization", p.header)
-	request.Header.Set("Accept", "application/json")
-	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Accept", p.accept)
+	request.Header.Set("Content-Type", p.contentType)
 	if p.wechatpaySerial != "" {
 		request.Header.Set("Wechatpay-Serial", p.wechatpaySerial)
 	}
@@ -120,6 +121,29 @@ func TestAuthorization_knows_a_foreign_key(t *testing.T) {
 	got, _ := b.send(t, http.MethodGet, "/v3/certificates", "")
 	require.Equal(t, http.StatusUnauthorized, got)
 	require.Contains(t, b.log.String(), "not made with the private key of this serial_no")
+}
+
+// TestRequest: libraries differ in the case of what has none. wechatpay-node-v3
+// reads the serial from the certificate in lower case.
+func TestRequest_minds_no_case_of_serial_and_media_type(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	const uri, body = "/v3/pay/transactions/out-trade-no/order-1/close", `{"mchid":"1900000109"}`
+	rows := map[string]struct {
+		change func(*parts)
+		status int
+	}{
+		"serial in lower case": {func(p *parts) { p.serial = strings.ToLower(p.serial) }, http.StatusNoContent},
+		"capitals":             {func(p *parts) { p.accept, p.contentType = "Application/JSON", "Application/JSON" }, http.StatusNoContent},
+		"a charset":            {func(p *parts) { p.contentType = "application/json;charset=UTF-8" }, http.StatusNoContent},
+		"a longer media type":  {func(p *parts) { p.contentType = "application/json-seq" }, http.StatusBadRequest},
+		"a form":               {func(p *parts) { p.contentType = "application/x-www-form-urlencoded" }, http.StatusBadRequest},
+		"accepts HTML only":    {func(p *parts) { p.accept = "text/html" }, http.StatusBadRequest},
+	}
+	for name, row := range rows {
+		got, answer := b.send(t, http.MethodPost, uri, body, row.change)
+		require.Equal(t, row.status, got, "%s: %s", name, answer)
+	}
 }
 
 func TestAuthorization_tolerates_five_minutes(t *testing.T) {
