@@ -35,18 +35,6 @@ func Pending(migrations []Migration) int {
 	return n
 }
 
-// Unknown counts migrations that the database has and this program does not:
-// it was migrated by a newer version.
-func Unknown(migrations []Migration) int {
-	n := 0
-	for _, m := range migrations {
-		if m.Name == "" {
-			n++
-		}
-	}
-	return n
-}
-
 // Migrate brings the database to the schema of this program and returns what
 // it ran. Programs that migrate at the same time wait for each other. It also
 // makes the partitions that the next days need.
