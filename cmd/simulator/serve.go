@@ -40,7 +40,7 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&o.dir, "dir", "", "directory that init wrote")
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8090", "address of API, /control and pages; port 0 takes a free one")
 	f.StringVar(&o.listenTLS, "listen-tls", "", "also listen here with TLS, under the CA that init made; /secapi/ is served here only")
-	f.Float64Var(&o.speed, "speed", 1, "divides the waits of the retry schedule; 600 makes ten minutes one second")
+	f.Float64Var(&o.speed, "speed", 1, "divides waits: the retry schedule, the progress of refunds and the minute between them, and so on; 600 makes ten minutes one second")
 	f.StringVar(&o.keyMode, "key-mode", string(simulator.KeyModeMixed), "which key signs notifications: public_key, platform_certificate or mixed")
 	f.BoolVar(&o.strictNotifyURL, "strict-notify-url", false, "demand https and a public host of every notify_url, as WeChat does")
 	f.BoolVar(&o.newConnections, "new-connections", false, "open a connection for each notification, as WeChat does")

@@ -26,6 +26,11 @@ type Attempt struct {
 	AnswerMs     float64    `json:"answer_ms"`
 }
 
+// attempt begins the record of sending a notice once.
+func (n Notice) attempt(kind NoticeKind) Attempt {
+	return Attempt{NoticeID: n.ID, OutTradeNo: n.OutTradeNo, OutRefundNo: n.OutRefundNo, Protocol: n.Protocol, Kind: kind, Forgery: n.Forgery}
+}
+
 // accepted says whether the receiver answered 2xx, which no forgery may get.
 func (a Attempt) accepted() bool { return a.Status >= 200 && a.Status < 300 }
 

@@ -59,8 +59,9 @@ func (s *Simulator) perform(c *call, work endpoint) (reply, error) {
 	if s.faults.armed.Load() {
 		number = s.orderOf(c)
 	}
-	if refused := s.troubleBefore(api, number); refused != nil {
-		return reply{}, refused
+	s.calls.count(api)
+	if err := s.troubleBefore(c.request.Context(), api, number); err != nil {
+		return reply{}, err
 	}
 	answer, err := work(c)
 	if err != nil {
@@ -89,8 +90,9 @@ func (a reply) unwrap() (reply, Forgery) {
 	return a, ""
 }
 
-// troubleBefore is what keeps a call, v3 or v2, from being carried out.
-func (s *Simulator) troubleBefore(api, outTradeNo string) *refusal {
+// troubleBefore is what keeps a call, v3 or v2, from being carried out: a *refusal,
+// errNoAnswer, or nothing. Who gets errNoAnswer must call cut.
+func (s *Simulator) troubleBefore(ctx context.Context, api, outTradeNo string) error {
 	if refused := s.limits.admit(api); refused != nil {
 		return refused
 	}
@@ -100,11 +102,15 @@ func (s *Simulator) troubleBefore(api, outTradeNo string) *refusal {
 	if f, fires := s.faults.fires(FaultFrequencyLimited, api, outTradeNo); fires {
 		return frequencyLimited(f)
 	}
+	if f, fires := s.faults.fires(FaultTimeoutBefore, api, outTradeNo); fires {
+		s.hang(ctx, f.delayOr(unansweredFor))
+		return errNoAnswer
+	}
 	return nil
 }
 
-// troubleAfter is what becomes of the answer to a call that was carried out: a
-// *refusal in its place, errNoAnswer, or nothing. Who gets errNoAnswer must call cut.
+// troubleAfter is what becomes of the answer to a call that was carried out, in the
+// same terms.
 func (s *Simulator) troubleAfter(ctx context.Context, api, outTradeNo string) error {
 	if f, fires := s.faults.fires(FaultErrorAfter, api, outTradeNo); fires {
 		return systemError(f)

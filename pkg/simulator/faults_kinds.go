@@ -12,6 +12,9 @@ const (
 	FaultNoticeDelay FaultKind = "notice_delay"
 	// FaultNoticeDrop loses an attempt on its way.
 	FaultNoticeDrop FaultKind = "notice_drop"
+	// FaultNoticeLost loses every attempt of a notice: it is given up at once, and the
+	// merchant must find out by asking.
+	FaultNoticeLost FaultKind = "notice_lost"
 	// FaultNoticeReorder holds a notice back until a later one was sent.
 	FaultNoticeReorder FaultKind = "notice_reorder"
 	// FaultRefundNoticeFirst holds the pay notice until a refund notice was sent.
@@ -48,6 +51,8 @@ const (
 	FaultErrorBefore FaultKind = "api_error_before_effect"
 	// FaultErrorAfter does what was asked and answers 5xx.
 	FaultErrorAfter FaultKind = "api_error_after_effect"
+	// FaultTimeoutBefore does nothing and never answers.
+	FaultTimeoutBefore FaultKind = "api_timeout_before_effect"
 	// FaultTimeoutAfter does what was asked and never answers.
 	FaultTimeoutAfter FaultKind = "api_timeout_after_effect"
 	// FaultFrequencyLimited answers 429 and does nothing.
@@ -70,6 +75,8 @@ const (
 	// FaultRefundStuck leaves a refund in PROCESSING for delay_ms, then ABNORMAL;
 	// without delay_ms it stays until /control decides.
 	FaultRefundStuck FaultKind = "refund_stuck"
+	// FaultRefundSlow leaves a refund in PROCESSING for delay_ms before it goes on.
+	FaultRefundSlow FaultKind = "refund_slow"
 	// FaultRefundAbnormal ends a refund in ABNORMAL.
 	FaultRefundAbnormal FaultKind = "refund_abnormal"
 	// FaultRefundClosed ends a refund in CLOSED.
@@ -106,6 +113,7 @@ func FaultKinds() []FaultInfo {
 		{FaultNoticeDuplicate, notices, "a notification is sent again after it was acknowledged", true, ""},
 		{FaultNoticeDelay, notices, "a notification is sent late", true, "how late; 10 s unless given"},
 		{FaultNoticeDrop, notices, "an attempt is lost on its way; the retry schedule goes on", true, ""},
+		{FaultNoticeLost, notices, "a notification never arrives: all its attempts are lost", true, ""},
 		{FaultNoticeReorder, notices, "a notification waits until a later one was sent", true, "the longest wait; 30 s unless given"},
 		{FaultRefundNoticeFirst, notices, "the payment's notification waits until the refund's was sent", true, "the longest wait; endless unless given"},
 		{FaultNoticeNewID, notices, "the same payment is told of again under another notification id", true, ""},
@@ -120,6 +128,7 @@ func FaultKinds() []FaultInfo {
 		{FaultQueryNotpay, orders, "a query answers NOTPAY although the order is paid", true, "for so long after the payment; always unless given"},
 		{FaultErrorBefore, api, "500 SYSTEM_ERROR, and nothing was done", true, ""},
 		{FaultErrorAfter, api, "500 SYSTEM_ERROR, though it was done", true, ""},
+		{FaultTimeoutBefore, api, "no answer at all, and nothing was done", true, "when the connection is cut; 60 s unless given"},
 		{FaultTimeoutAfter, api, "no answer at all, though it was done", true, "when the connection is cut; 60 s unless given"},
 		{FaultFrequencyLimited, api, "429 FREQUENCY_LIMITED, and nothing was done", true, ""},
 		{FaultFrequencyLimitedAfter, api, "429 FREQUENCY_LIMITED, though it was done", true, ""},
@@ -128,6 +137,7 @@ func FaultKinds() []FaultInfo {
 		{FaultAnswerWrongSerial, api, "an answer names the serial of no known key", true, ""},
 		{FaultPlatformDown, api, "connections are cut, notifications are lost", false, ""},
 		{FaultRefundStuck, refunds, "a refund stays in PROCESSING, then is ABNORMAL", true, "how long it stays; until told by /control unless given"},
+		{FaultRefundSlow, refunds, "a refund stays in PROCESSING for a while", true, "how long; 10 s unless given"},
 		{FaultRefundAbnormal, refunds, "a refund ends in ABNORMAL", true, ""},
 		{FaultRefundClosed, refunds, "a refund ends in CLOSED", true, ""},
 		{FaultNotEnough, refunds, "403 NOT_ENOUGH until the account is topped up", true, ""},

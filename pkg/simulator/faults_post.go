@@ -67,6 +67,23 @@ func (p *postOffice) mishap(n *Notice, a *Attempt) error {
 	return nil
 }
 
+// loses says whether a fault takes a whole notice away. It is on record as one attempt
+// that was lost, and is given up: the retry schedule would bring it in the end.
+func (p *postOffice) loses(n noticeState) bool {
+	if n.Kind != Genuine || n.tries > 0 || !p.faults.armed.Load() {
+		return false
+	}
+	if _, fires := p.faults.fires(FaultNoticeLost, "", n.OutTradeNo); !fires {
+		return false
+	}
+	a := n.attempt(Genuine)
+	a.Fault, a.SentAt, a.Error = FaultNoticeLost, p.now().UTC(), errLost.Error()
+	p.enter(a)
+	p.queue.note(n)
+	p.abandon(n.Notice)
+	return true
+}
+
 // tamperV2 changes the total of a v2 payment notice, and so breaks its sign.
 func tamperV2(body []byte) []byte {
 	const total = "<total_fee><![CDATA["

@@ -19,7 +19,7 @@ const (
 	abnormalRefundRate = 150 // a second
 	oldRefundRate      = 5000
 	oldRefundAge       = 30 * 24 * time.Hour // then oldRefundRate a minute holds
-	refundSpacing      = time.Minute         // between partial refunds of one order
+	refundSpacing      = time.Minute         // between partial refunds of one order; divided by Speed
 )
 
 // codeTooSoon is answered to refunds of one order that follow each other too fast.
@@ -35,9 +35,10 @@ const (
 // limits are the documented rate limits, counted in windows of the wall clock. Off,
 // it lets everything pass.
 type limits struct {
-	on  bool
-	now func() time.Time
-	log *slog.Logger
+	on      bool
+	now     func() time.Time
+	log     *slog.Logger
+	spacing time.Duration // between partial refunds of one order
 
 	mu      sync.Mutex
 	windows map[string]*window
@@ -50,7 +51,11 @@ type window struct {
 }
 
 func newLimits(o Options) *limits {
-	return &limits{on: o.Limits, now: o.Now, log: o.Logger, windows: map[string]*window{}}
+	l := &limits{on: o.Limits, now: o.Now, log: o.Logger, spacing: refundSpacing, windows: map[string]*window{}}
+	if o.Speed > 0 {
+		l.spacing = time.Duration(float64(refundSpacing) / o.Speed)
+	}
+	return l
 }
 
 // allowance of one bucket in one span.
@@ -120,9 +125,9 @@ func (l *limits) refund(paidAt, last time.Time) *refusal {
 	if !l.on {
 		return nil
 	}
-	if since := l.now().Sub(last); !last.IsZero() && since < refundSpacing {
+	if since := l.now().Sub(last); !last.IsZero() && since < l.spacing {
 		return l.refuse(codeTooSoon, "refunds of one order must be a minute apart",
-			"limit", "minute between partial refunds", "since_last", since, "allowed_after", refundSpacing)
+			"limit", "minute between partial refunds", "since_last", since, "allowed_after", l.spacing)
 	}
 	if l.now().Sub(paidAt) > oldRefundAge {
 		return l.admit(apiOldRefund)

@@ -97,7 +97,7 @@ func (p *postOffice) close() {
 // deliver sends until acknowledged or out of retries, then repeats as asked. A
 // forgery is sent once, whatever the answer.
 func (p *postOffice) deliver(n noticeState) {
-	if !p.hold(n) {
+	if p.loses(n) || !p.hold(n) {
 		return
 	}
 	for !n.acknowledged {
@@ -150,7 +150,7 @@ func (p *postOffice) attempt(n Notice, kind NoticeKind) (acknowledged, sent bool
 	case <-p.ctx.Done():
 		return false, false
 	}
-	a := Attempt{NoticeID: n.ID, OutTradeNo: n.OutTradeNo, OutRefundNo: n.OutRefundNo, Protocol: n.Protocol, Kind: kind, Forgery: n.Forgery}
+	a := n.attempt(kind)
 	err := p.mishap(&n, &a)
 	if err == nil {
 		err = p.send(n, &a)
@@ -161,12 +161,17 @@ func (p *postOffice) attempt(n Notice, kind NoticeKind) (acknowledged, sent bool
 		}
 		a.Error = err.Error()
 	}
+	p.enter(a)
+	return a.Acknowledged, true
+}
+
+// enter puts an attempt on record.
+func (p *postOffice) enter(a Attempt) {
 	if err := p.books.attempted(a); err != nil {
-		p.log.Error("record of a delivery failed", "notice", n.ID, "error", err)
+		p.log.Error("record of a delivery failed", "notice", a.NoticeID, "error", err)
 	}
 	p.log.Log(p.ctx, a.level(), "notification sent", "out_trade_no", a.OutTradeNo, "kind", a.Kind, "forgery", a.Forgery, "fault", a.Fault,
 		"status", a.Status, "acknowledged", a.Acknowledged, "answer_ms", a.AnswerMs, "error", a.Error)
-	return a.Acknowledged, true
 }
 
 func (p *postOffice) send(n Notice, a *Attempt) error {

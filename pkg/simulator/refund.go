@@ -31,6 +31,7 @@ const (
 	refundAge        = 365 * 24 * time.Hour
 	maxRefundsOfOne  = 50
 	refundProgress   = 3 * time.Second // divided by Speed; the real one takes up to days
+	slowRefund       = 10 * time.Second
 	receivedByWallet = "支付用户零钱"
 )
 

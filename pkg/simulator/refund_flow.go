@@ -47,6 +47,9 @@ func (s *Simulator) misfortune(a *refundAsk) error {
 		}
 		return nil
 	}
+	if slow, fires := s.faultOf(FaultRefundSlow, order); fires {
+		a.Held = slow.delayOr(slowRefund)
+	}
 	switch {
 	case s.fault(FaultRefundAbnormal, order):
 		a.Next = RefundAbnormal

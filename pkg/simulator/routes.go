@@ -32,6 +32,7 @@ func (s *Simulator) routes() http.Handler {
 	r.Get("/control/orders/{out_trade_no}", s.controlOrder)
 	r.Get("/control/ledger", s.controlLedger)
 	r.Get("/control/deliveries", s.controlDeliveries)
+	r.Get("/control/calls", s.controlCalls)
 	r.Get("/control/keys", s.controlKeys)
 	r.Post("/control/keys", s.controlActOnKeys)
 	r.Get("/control/faults", s.controlFaults)

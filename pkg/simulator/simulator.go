@@ -41,7 +41,9 @@ type Options struct {
 	// Rand feeds nonces and identifiers. It must be safe for concurrent use.
 	Rand   io.Reader
 	Logger *slog.Logger
-	// Speed divides the waits of the retry schedule, and nothing else. 0 means 1.
+	// Speed divides waits: those of the retry schedule, of refunds (their progress, and
+	// the minute between two of one order), of credentials, downloads and key switches.
+	// Rates and the expiry of orders are left alone. 0 means 1.
 	Speed float64
 	// KeyMode of notifications. Empty means mixed.
 	KeyMode KeyMode
@@ -62,7 +64,7 @@ type Options struct {
 	// Seed decides when a fault with a probability happens. 0 draws one.
 	Seed uint64
 	// Limits holds requests to the documented rates, and refunds of one order to one
-	// a minute.
+	// a minute (which Speed divides).
 	Limits bool
 }
 
@@ -79,6 +81,7 @@ type Simulator struct {
 	pages    pages
 	faults   *faults
 	limits   *limits
+	calls    calls
 	desk     billDesk
 	speed    float64 // divides waits
 

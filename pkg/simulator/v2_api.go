@@ -89,8 +89,9 @@ func (s *Simulator) admitV2(w http.ResponseWriter, c *v2Call, rules []rule, work
 		return nil, "", refused
 	}
 	number := s.orderOfV2(c)
-	if refused := s.troubleBefore(c.api, number); refused != nil {
-		return nil, "", refused
+	s.calls.count(c.api)
+	if err := s.troubleBefore(c.request.Context(), c.api, number); err != nil {
+		return nil, "", err
 	}
 	if body, contentType, err = work(c); err != nil {
 		return nil, "", s.limits.failed(c.api, err)
