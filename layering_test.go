@@ -47,6 +47,7 @@ func plan() []room {
 		// 1b: adapters
 		{name: "pkg/store", ours: edge, others: []string{"database/sql", "github.com/jmoiron/sqlx", "github.com/lib/pq/...", "github.com/lib/pq", "github.com/pressly/goose/v3/...", "github.com/pressly/goose/v3", "github.com/google/uuid"}},
 		{name: "pkg/bus", ours: edge, others: []string{"github.com/nats-io/nats.go/...", "github.com/nats-io/nats.go", "github.com/google/uuid", "golang.org/x/..."}},
+		{name: "pkg/queue", ours: append(slices.Clone(nouns), "pkg/telemetry"), others: []string{"github.com/hibiken/asynq", "github.com/redis/go-redis/v9", "github.com/prometheus/client_golang/..."}},
 		// 2: use cases
 		{name: "pkg/ingest", ours: edge, others: []string{"github.com/go-chi/chi/v5/...", "github.com/go-chi/chi/v5", "github.com/google/uuid", "golang.org/x/...", "github.com/prometheus/client_golang/..."}},
 		{name: "pkg/settle", ours: edge, others: useCaseLibraries()},
@@ -54,13 +55,14 @@ func plan() []room {
 		{name: "pkg/outbox", ours: edge, others: useCaseLibraries()},
 		{name: "pkg/deadletter", ours: edge, others: useCaseLibraries()},
 		{name: "pkg/certificates", ours: edge, others: useCaseLibraries()},
+		{name: "pkg/reconcile", ours: edge, others: useCaseLibraries()},
 		// 3: surfaces
 		{name: "pkg/cli", ours: append(slices.Clone(protocols), "pkg/app/boot"), others: []string{"github.com/spf13/cobra", "github.com/jedib0t/go-pretty/v6/..."}},
 		// 4: composition
 		{name: "pkg/app/boot", ours: protocols, others: []string{"github.com/go-chi/chi/v5", "github.com/prometheus/client_golang/...", "golang.org/x/..."}},
 		{name: "pkg/app/ingest", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/ingest"), others: []string{"golang.org/x/...", "github.com/prometheus/client_golang/..."}},
-		{name: "pkg/app/worker", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/store", "pkg/settle", "pkg/command", "pkg/outbox", "pkg/deadletter", "pkg/certificates"), others: []string{"golang.org/x/...", "github.com/google/uuid", "github.com/prometheus/client_golang/..."}},
-		{name: "pkg/app/reconciler", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/store"), others: []string{"golang.org/x/...", "github.com/prometheus/client_golang/..."}},
+		{name: "pkg/app/worker", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/store", "pkg/queue", "pkg/settle", "pkg/command", "pkg/outbox", "pkg/deadletter", "pkg/certificates"), others: []string{"golang.org/x/...", "github.com/google/uuid", "github.com/prometheus/client_golang/..."}},
+		{name: "pkg/app/reconciler", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/queue", "pkg/reconcile", "pkg/store"), others: []string{"golang.org/x/...", "github.com/prometheus/client_golang/..."}},
 		{name: "pkg/app/devstack/...", ours: []string{"pkg/...", "schema", "deploy"}, others: []string{"database/sql", "github.com/nats-io/nats.go/...", "github.com/nats-io/nats.go", "github.com/jedib0t/go-pretty/v6/...", "github.com/spf13/cobra", "github.com/google/uuid", "golang.org/x/...", "go.yaml.in/yaml/v3"}},
 		// published stand-in and test parts: they see no room of ours but their own
 		{name: "pkg/simulator/...", ours: []string{"pkg/simulator/..."}, others: []string{"github.com/go-chi/chi/v5/...", "github.com/go-chi/chi/v5", "github.com/google/uuid", "go.yaml.in/yaml/v3", "golang.org/x/...", "rsc.io/qr"}},

@@ -18,13 +18,14 @@ import (
 // A command is one plain message: its JSON body as it is, and what concerns
 // its way in headers.
 const (
-	headerCommandID  = "Fenflow-Command-Id"
-	headerOutTradeNo = "Fenflow-Out-Trade-No"
-	headerDigest     = "Fenflow-Digest"
-	headerReceivedAt = "Fenflow-Received-At"
-	headerDeadline   = "Fenflow-Deadline"
-	headerReply      = "Fenflow-Reply"
-	headerTrace      = "Traceparent"
+	headerCommandID   = "Fenflow-Command-Id"
+	headerOutTradeNo  = "Fenflow-Out-Trade-No"
+	headerOutRefundNo = "Fenflow-Out-Refund-No"
+	headerDigest      = "Fenflow-Digest"
+	headerReceivedAt  = "Fenflow-Received-At"
+	headerDeadline    = "Fenflow-Deadline"
+	headerReply       = "Fenflow-Reply"
+	headerTrace       = "Traceparent"
 )
 
 // replyPrefix is where results of commands may go: the inboxes of the API
@@ -44,6 +45,7 @@ func (b *Bus) PublishCommand(ctx context.Context, c pay.Command) error {
 		headerCommandID:       string(c.ID),
 		jetstream.MsgIDHeader: string(c.ID),
 		headerOutTradeNo:      string(c.OutTradeNo),
+		headerOutRefundNo:     string(c.OutRefundNo),
 		headerDigest:          c.Digest,
 		headerReceivedAt:      formatTime(c.ReceivedAt),
 		headerDeadline:        formatTime(c.Deadline),
@@ -72,6 +74,7 @@ func readCommand(subject string, header nats.Header, body []byte) (pay.Command, 
 		MchID:       pay.MchID(parts[2]),
 		Kind:        pay.CommandKind(parts[0] + "." + parts[1]),
 		OutTradeNo:  pay.OutTradeNo(header.Get(headerOutTradeNo)),
+		OutRefundNo: pay.OutRefundNo(header.Get(headerOutRefundNo)),
 		Digest:      header.Get(headerDigest),
 		Body:        body,
 		Reply:       header.Get(headerReply),
@@ -182,21 +185,22 @@ func (b *Bus) SubmitCommand(ctx context.Context, c pay.Command, wait time.Durati
 
 // resultWire is a result as it travels.
 type resultWire struct {
-	ID         string          `json:"command_id"`
-	MchID      string          `json:"mchid"`
-	Kind       string          `json:"kind"`
-	OutTradeNo string          `json:"out_trade_no"`
-	Digest     string          `json:"digest"`
-	Outcome    string          `json:"outcome"`
-	Status     int             `json:"status"`
-	Body       json.RawMessage `json:"body,omitempty"`
-	ReceivedAt time.Time       `json:"received_at"`
-	FinishedAt time.Time       `json:"finished_at"`
+	ID          string          `json:"command_id"`
+	MchID       string          `json:"mchid"`
+	Kind        string          `json:"kind"`
+	OutTradeNo  string          `json:"out_trade_no"`
+	OutRefundNo string          `json:"out_refund_no,omitempty"`
+	Digest      string          `json:"digest"`
+	Outcome     string          `json:"outcome"`
+	Status      int             `json:"status"`
+	Body        json.RawMessage `json:"body,omitempty"`
+	ReceivedAt  time.Time       `json:"received_at"`
+	FinishedAt  time.Time       `json:"finished_at"`
 }
 
 func writeResult(r pay.CommandResult) ([]byte, error) {
 	data, err := json.Marshal(resultWire{
-		ID: string(r.ID), MchID: string(r.MchID), Kind: string(r.Kind), OutTradeNo: string(r.OutTradeNo),
+		ID: string(r.ID), MchID: string(r.MchID), Kind: string(r.Kind), OutTradeNo: string(r.OutTradeNo), OutRefundNo: string(r.OutRefundNo),
 		Digest: r.Digest, Outcome: string(r.Outcome), Status: r.Status, Body: r.Body,
 		ReceivedAt: r.ReceivedAt, FinishedAt: r.FinishedAt,
 	})
@@ -213,7 +217,8 @@ func readResult(data []byte) (pay.CommandResult, error) {
 	}
 	return pay.CommandResult{
 		ID: pay.CommandID(w.ID), MchID: pay.MchID(w.MchID), Kind: pay.CommandKind(w.Kind),
-		OutTradeNo: pay.OutTradeNo(w.OutTradeNo), Digest: w.Digest, Outcome: pay.CommandOutcome(w.Outcome),
+		OutTradeNo: pay.OutTradeNo(w.OutTradeNo), OutRefundNo: pay.OutRefundNo(w.OutRefundNo),
+		Digest: w.Digest, Outcome: pay.CommandOutcome(w.Outcome),
 		Status: w.Status, Body: w.Body, ReceivedAt: w.ReceivedAt, FinishedAt: w.FinishedAt,
 	}, nil
 }

@@ -18,7 +18,7 @@ func command(n int, mchid pay.MchID) pay.Command {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
 	return pay.Command{
 		ID: pay.CommandID(fmt.Sprintf("0192f0c0-0000-7000-8000-%012d", n)), MchID: mchid, Kind: pay.CommandOrderCreate,
-		OutTradeNo: "A-1|*", Digest: "abc", Body: []byte(`{"amount_fen":1}`), ReceivedAt: at, Deadline: at.Add(time.Minute),
+		OutTradeNo: "A-1|*", OutRefundNo: "R-1|*@", Digest: "abc", Body: []byte(`{"amount_fen":1}`), ReceivedAt: at, Deadline: at.Add(time.Minute),
 		TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 	}
 }
@@ -36,7 +36,7 @@ func (w world) commands(t testing.TB, o CommandOptions, handle func(context.Cont
 
 func resultOf(c pay.Command) pay.CommandResult {
 	return pay.CommandResult{
-		ID: c.ID, MchID: c.MchID, Kind: c.Kind, OutTradeNo: c.OutTradeNo, Digest: c.Digest, Outcome: pay.CommandDone,
+		ID: c.ID, MchID: c.MchID, Kind: c.Kind, OutTradeNo: c.OutTradeNo, OutRefundNo: c.OutRefundNo, Digest: c.Digest, Outcome: pay.CommandDone,
 		Status: 201, Body: []byte(`{"state":"awaiting_payment"}`), ReceivedAt: c.ReceivedAt, FinishedAt: c.ReceivedAt.Add(time.Second),
 	}
 }

@@ -22,12 +22,17 @@ const (
 	SubjectReplay = "pay.notify.replay"
 )
 
-// Requests between roles, answered by the worker.
+// Requests between roles, answered by the worker. Those to act have a subject
+// space of their own: whoever may read need not be let act.
 const (
 	RequestVerifyV2    = "fenflow.verify.v2"
 	RequestVerifyKeys  = "fenflow.verify.keys"
 	RequestReadOrder   = "fenflow.read.order"
+	RequestReadHistory = "fenflow.read.history"
+	RequestReadRefund  = "fenflow.read.refund"
 	RequestReadCommand = "fenflow.read.command"
+	RequestActCheck    = "fenflow.act.check"
+	RequestActAbnormal = "fenflow.act.abnormal"
 )
 
 // Their durable consumers, without which nothing in NOTIFY counts as settled.

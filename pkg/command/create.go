@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/fenflow/fenflow/pkg/pay"
 	"github.com/fenflow/fenflow/pkg/problem"
+	"github.com/fenflow/fenflow/pkg/wechatpay"
 )
 
 const (
@@ -31,8 +33,8 @@ const (
 func (s *Service) createOrder(ctx context.Context, cmd pay.Command) (ending, error) {
 	credentials, known := s.Merchants.Credentials(cmd.MchID)
 	wechat, reachable := s.Merchants.WeChat(cmd.MchID)
-	if !known || !reachable || credentials.Merchant.Protocol == pay.ProtocolV2 {
-		return failed(pay.CommandRefused, problem.Newf(problem.Refused, "merchant %s cannot place orders: it is not configured here, or not for protocol v3", cmd.MchID)), nil
+	if !known || !reachable {
+		return failed(pay.CommandRefused, notConfigured(cmd.MchID)), nil
 	}
 	asked, bad := parse(cmd, credentials.Merchant)
 	if bad != nil {
@@ -73,9 +75,19 @@ func (s *Service) findOrPlace(ctx context.Context, cmd pay.Command, asked pay.Or
 	case s.tooLate(cmd):
 		return order, false, expired("the command reached a worker after its deadline; WeChat Pay was not called"), nil
 	}
+	if bad := fitsProtocol(asked); bad != nil {
+		end := failed(pay.CommandRefused, bad)
+		return order, false, &end, nil
+	}
 	now := s.Now().UTC()
 	asked.CreatedAt, asked.UpdatedAt, asked.NextCheckAt = now, now, now.Add(firstCheckAfter)
-	if asked.PrepayRequest, err = wechat.PrepayBody(asked, s.NotifyURL(cmd.MchID)); err != nil {
+	asked.PrepayRequest, err = wechat.PrepayBody(asked, s.NotifyURL(cmd.MchID, asked.Protocol))
+	switch {
+	case wechatpay.ClassOf(err) == wechatpay.ClassConfig:
+		end := failed(pay.CommandRefused, notConfigured(cmd.MchID))
+		end.problem.Cause = err
+		return order, false, &end, nil
+	case err != nil:
 		return order, false, nil, fmt.Errorf("make prepay request: %w", err)
 	}
 	order, fresh, events, err := s.Books.CreateOrder(ctx, asked)
@@ -97,14 +109,20 @@ func tooShort(asked pay.Order, cmd pay.Command) *problem.Error {
 		asked.ExpiresAt.Format(time.RFC3339), minLifetime, cmd.ReceivedAt.UTC().Format(time.RFC3339))})
 }
 
+// fitsProtocol refuses what WeChat Pay would refuse of a new order made with the
+// protocol that the merchant is configured for now. An order that exists keeps
+// the one that it was made with.
+func fitsProtocol(o pay.Order) *problem.Error {
+	const maxAttachV2 = 127 // characters; v3 takes one more (WeChat Pay v2, unified order)
+	if o.Protocol == pay.ProtocolV2 && utf8.RuneCountInString(o.Attach) > maxAttachV2 {
+		return problem.InvalidFields(problem.Field{Field: "attach", Message: fmt.Sprintf("has more than %d characters, which is what protocol v2 takes", maxAttachV2)})
+	}
+	return nil
+}
+
 // takeEarlyPayment settles payments that came before their order.
 func (s *Service) takeEarlyPayment(ctx context.Context, order pay.Order) (pay.Order, error) {
-	retried, err := s.Letters.Retry(ctx, order.MchID, order.OutTradeNo)
-	if err != nil {
-		// The sweep tries them again; the order is not held up.
-		s.Log.WarnContext(ctx, "waiting letters of a new order are left to the sweep", "mchid", order.MchID, "out_trade_no", order.OutTradeNo, "error", err)
-	}
-	if retried == 0 {
+	if s.retryLetters(ctx, order) == 0 {
 		return order, nil
 	}
 	now, found, err := s.Books.Order(ctx, order.MchID, order.OutTradeNo)

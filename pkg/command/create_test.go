@@ -220,7 +220,7 @@ func TestCreate_a_panic_is_an_outcome_that_may_be_repeated(t *testing.T) {
 	b := setup(t)
 	b.wire.platform = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.platform.Handler().ServeHTTP(w, r) })
 	o := b.options
-	o.Registry, o.NotifyURL = nil, func(pay.MchID) string { panic("secret bytes") }
+	o.Registry, o.NotifyURL = nil, func(pay.MchID, pay.Protocol) string { panic("secret bytes") }
 	broken := command.New(o)
 	cmd := b.create("T00000001")
 	result, err := broken.Execute(t.Context(), cmd)

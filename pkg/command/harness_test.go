@@ -33,32 +33,52 @@ import (
 type wire struct {
 	platform http.Handler
 	mu       sync.Mutex
-	bodies   [][]byte
-	queries  int
-	faults   []func(w http.ResponseWriter, r *http.Request, platform http.Handler)
+	bodies   [][]byte // of prepay calls
+	made     map[string]int
+	faults   map[string][]fault // by call
+}
+
+// callOf names a call of either protocol.
+func callOf(r *http.Request) string {
+	switch {
+	case r.URL.Path == "/pay/unifiedorder", r.Method == http.MethodPost && (strings.HasSuffix(r.URL.Path, "/jsapi") || strings.HasSuffix(r.URL.Path, "/native")):
+		return "prepay"
+	case r.URL.Path == "/pay/closeorder", strings.HasSuffix(r.URL.Path, "/close"):
+		return "close"
+	}
+	return "query"
 }
 
 func (l *wire) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	l.mu.Lock()
-	fault := func(w http.ResponseWriter, r *http.Request, platform http.Handler) { platform.ServeHTTP(w, r) }
-	if r.Method == http.MethodPost && strings.HasPrefix(r.URL.Path, "/v3/pay/transactions/") {
+	happens, call := works, callOf(r)
+	if call == "prepay" {
 		l.bodies = append(l.bodies, body)
-		if len(l.faults) > 0 {
-			fault, l.faults = l.faults[0], l.faults[1:]
-		}
-	} else {
-		l.queries++
+	}
+	l.made[call]++
+	if rest := l.faults[call]; len(rest) > 0 {
+		happens, l.faults[call] = rest[0], rest[1:]
 	}
 	l.mu.Unlock()
-	fault(w, r, l.platform)
+	happens(w, r, l.platform)
 }
 
-func (l *wire) fails(faults ...func(http.ResponseWriter, *http.Request, http.Handler)) {
+// fails lets the next prepay calls fail.
+func (l *wire) fails(faults ...fault) { l.failsOn("prepay", faults...) }
+
+// failsOn lets the next calls of one kind fail.
+func (l *wire) failsOn(call string, faults ...fault) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.faults = append(l.faults, faults...)
+	l.faults[call] = append(l.faults[call], faults...)
+}
+
+func (l *wire) count(call string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.made[call]
 }
 
 func (l *wire) prepays() [][]byte {
@@ -66,6 +86,8 @@ func (l *wire) prepays() [][]byte {
 	defer l.mu.Unlock()
 	return append([][]byte(nil), l.bodies...)
 }
+
+func works(w http.ResponseWriter, r *http.Request, platform http.Handler) { platform.ServeHTTP(w, r) }
 
 // answers refuses a call with WeChat's way of saying so.
 func answers(status int, code string) func(http.ResponseWriter, *http.Request, http.Handler) {
@@ -82,6 +104,9 @@ func hangs(_ http.ResponseWriter, r *http.Request, platform http.Handler) {
 	platform.ServeHTTP(httptest.NewRecorder(), r)
 	<-r.Context().Done()
 }
+
+// loses drops a call before it gets there.
+func loses(_ http.ResponseWriter, r *http.Request, _ http.Handler) { <-r.Context().Done() }
 
 // breaks carries the call out, and a gateway answers in its place.
 func breaks(w http.ResponseWriter, r *http.Request, platform http.Handler) {
@@ -100,6 +125,27 @@ func tampers(w http.ResponseWriter, r *http.Request, platform http.Handler) {
 	_, _ = w.Write(bytes.Replace(recorder.Body.Bytes(), []byte("wx"), []byte("xw"), 1))
 }
 
+// lags keeps the answer of the first call and gives it to those after, too: a
+// platform whose parts do not agree yet. Its signature is genuine.
+func lags(times int) []fault {
+	var first *httptest.ResponseRecorder
+	faults := make([]fault, times+1)
+	for i := range faults {
+		faults[i] = func(w http.ResponseWriter, r *http.Request, platform http.Handler) {
+			if first == nil {
+				first = httptest.NewRecorder()
+				platform.ServeHTTP(first, r)
+			}
+			for name, values := range first.Header() {
+				w.Header()[name] = values
+			}
+			w.WriteHeader(first.Code)
+			_, _ = w.Write(first.Body.Bytes())
+		}
+	}
+	return faults
+}
+
 type bundle struct {
 	t         *testing.T
 	store     *store.Store
@@ -109,6 +155,7 @@ type bundle struct {
 	platform  *simulator.Simulator
 	merchant  simulator.Merchant
 	directory *directory
+	waker     *waker
 	options   command.Options
 	service   *command.Service
 }
@@ -144,6 +191,25 @@ func (l *letters) Retry(_ context.Context, _ pay.MchID, no pay.OutTradeNo) (int,
 	return 1, nil
 }
 
+// waker remembers whom it was to wake.
+type waker struct {
+	mu      sync.Mutex
+	orders  []pay.OutTradeNo
+	refunds []pay.OutRefundNo
+}
+
+func (w *waker) WakeOrder(_ context.Context, _ pay.MchID, no pay.OutTradeNo) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.orders = append(w.orders, no)
+}
+
+func (w *waker) WakeRefund(_ context.Context, _ pay.MchID, no pay.OutRefundNo) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.refunds = append(w.refunds, no)
+}
+
 type relay struct {
 	mu     sync.Mutex
 	events []pay.Outgoing
@@ -162,12 +228,13 @@ func setup(t *testing.T) *bundle {
 	platform, err := simulator.New(simulator.Options{Merchant: m, Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = platform.Close() })
-	b := &bundle{t: t, platform: platform, merchant: m, clock: testkit.NewClock(time.Now()), wire: &wire{platform: platform.Handler()}}
+	b := &bundle{t: t, platform: platform, merchant: m, clock: testkit.NewClock(time.Now()), waker: &waker{},
+		wire: &wire{platform: platform.Handler(), made: map[string]int{}, faults: map[string][]fault{}}}
 	server := httptest.NewServer(b.wire)
 	t.Cleanup(server.Close)
 	b.directory = &directory{credentials: &merchant.Credentials{
 		Merchant:   merchant.Merchant{MchID: pay.MchID(m.Mchid), Apps: []merchant.App{{AppID: pay.AppID(m.Appid)}}, Serial: m.Serial, Protocol: pay.ProtocolV3},
-		PrivateKey: m.PrivateKey, APIv3Keys: []merchant.Secret{merchant.Secret(m.APIv3Key)},
+		PrivateKey: m.PrivateKey, APIv3Keys: []merchant.Secret{merchant.Secret(m.APIv3Key)}, APIv2Keys: []merchant.Secret{merchant.Secret(m.APIv2Key)},
 		Keyring: merchant.NewKeyring(merchant.PublicKey{ID: m.PublicKeyID, Key: &m.WechatpayKey.PublicKey}),
 	}}
 	b.directory.client, err = wechatpay.NewClient(b.directory.credentials, wechatpay.ClientOptions{BaseURL: server.URL, Timeout: time.Second})
@@ -183,13 +250,24 @@ func setup(t *testing.T) *bundle {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = b.db.Close() })
 	b.options = command.Options{
-		Books: b.store, Merchants: b.directory, Letters: &letters{}, Relay: &relay{},
-		NotifyURL: func(id pay.MchID) string { return "http://127.0.0.1:1/notify/v3/" + string(id) },
+		Books: b.store, Merchants: b.directory, Letters: &letters{}, Relay: &relay{}, Waker: b.waker,
+		Budgets: command.Budgets{OrderQuery: 100, OrderClose: 20},
+		NotifyURL: func(id pay.MchID, p pay.Protocol) string {
+			return "http://127.0.0.1:1/notify/" + string(p) + "/" + string(id)
+		},
 		Retryable: store.Retryable, Now: b.clock.Now, Nonce: func() string { return "nonce" },
 		Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(),
 	}
 	b.service = command.New(b.options)
 	return b
+}
+
+// restart is a worker with other options and the same books.
+func (b *bundle) restart(change func(*command.Options)) {
+	b.t.Helper()
+	b.options.Registry = prometheus.NewRegistry()
+	change(&b.options)
+	b.service = command.New(b.options)
 }
 
 type fields map[string]any
@@ -216,6 +294,7 @@ func (b *bundle) create(no string, change ...func(fields)) pay.Command {
 }
 
 type reply struct {
+	OutRefundNo   string            `json:"out_refund_no"`
 	OutTradeNo    string            `json:"out_trade_no"`
 	State         string            `json:"state"`
 	Sequence      int               `json:"sequence"`
@@ -227,6 +306,72 @@ type reply struct {
 	Digest        string            `json:"digest"`
 	Code          string            `json:"code"`
 	Detail        string            `json:"detail"`
+}
+
+// shut is an order.close as the edge sends it.
+func (b *bundle) shut(no string) pay.Command {
+	b.t.Helper()
+	id, err := uuid.NewV7()
+	require.NoError(b.t, err)
+	return pay.Command{
+		ID: pay.CommandID(id.String()), MchID: pay.MchID(b.merchant.Mchid), Kind: pay.CommandOrderClose, OutTradeNo: pay.OutTradeNo(no),
+		Digest: "close-of-" + no, Body: []byte("{}"), ReceivedAt: b.clock.Now(),
+	}
+}
+
+// refund is a refund.create as the edge sends it; the digest is made of what is
+// asked for.
+func (b *bundle) refund(no string, f fields) pay.Command {
+	b.t.Helper()
+	f["out_refund_no"] = no
+	body, err := json.Marshal(f)
+	require.NoError(b.t, err)
+	id, err := uuid.NewV7()
+	require.NoError(b.t, err)
+	order, _ := f["out_trade_no"].(string)
+	return pay.Command{
+		ID: pay.CommandID(id.String()), MchID: pay.MchID(b.merchant.Mchid), Kind: pay.CommandRefundCreate, OutTradeNo: pay.OutTradeNo(order),
+		OutRefundNo: pay.OutRefundNo(no), Digest: "digest-of-" + string(body), Body: body, ReceivedAt: b.clock.Now(),
+	}
+}
+
+// paid places an order and lets it be paid, with the payment in the books.
+func (b *bundle) paid(no string) {
+	b.t.Helper()
+	b.execute(b.create(no))
+	b.payAt(no)
+	status, r := b.check(no)
+	require.Equal(b.t, http.StatusOK, status)
+	require.Equal(b.t, "paid", r.State)
+}
+
+// payAt pays at the platform; its notification is lost.
+func (b *bundle) payAt(no string) {
+	b.t.Helper()
+	_, err := b.platform.Pay(no, simulator.PayRequest{Notify: simulator.ProtocolNone})
+	require.NoError(b.t, err)
+}
+
+// ask puts a question to the service and gives status and body of its answer.
+func (b *bundle) ask(serve func(context.Context, []byte) ([]byte, error), question fields) (int, []byte) {
+	b.t.Helper()
+	question["mchid"] = b.merchant.Mchid
+	raw, err := json.Marshal(question)
+	require.NoError(b.t, err)
+	answer, err := serve(b.t.Context(), raw)
+	require.NoError(b.t, err)
+	var a struct {
+		Status int             `json:"status"`
+		Body   json.RawMessage `json:"body"`
+	}
+	require.NoError(b.t, json.Unmarshal(answer, &a))
+	return a.Status, a.Body
+}
+
+func (b *bundle) check(no string) (int, reply) {
+	b.t.Helper()
+	status, body := b.ask(b.service.ActCheck, fields{"out_trade_no": no})
+	return status, parse(b.t, body)
 }
 
 func (b *bundle) execute(cmd pay.Command) (pay.CommandResult, reply) {

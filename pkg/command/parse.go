@@ -2,6 +2,7 @@ package command
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,23 +34,31 @@ type request struct {
 // shop's sake; this is for ours: nothing unfit reaches the books.
 func parse(cmd pay.Command, m merchant.Merchant) (pay.Order, *problem.Error) {
 	var r request
-	dec := json.NewDecoder(bytes.NewReader(cmd.Body))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&r); err != nil {
-		return pay.Order{}, problem.Wrap(problem.Malformed, errors.New("body of order.create does not parse"), "the order cannot be read")
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return pay.Order{}, problem.New(problem.Malformed, "there is more than one document in the body")
+	if bad := decode(cmd, &r); bad != nil {
+		return pay.Order{}, bad
 	}
 	if fields := r.check(cmd, m); len(fields) > 0 {
 		return pay.Order{}, problem.InvalidFields(fields...)
 	}
 	return pay.Order{
 		MchID: cmd.MchID, OutTradeNo: cmd.OutTradeNo, AppID: pay.AppID(r.AppID), Client: pay.Client(r.Client),
-		Protocol: pay.ProtocolV3, Description: r.Description, Amount: pay.Fen(r.AmountFen), Currency: r.Currency,
+		Protocol: cmp.Or(m.Protocol, pay.ProtocolV3), Description: r.Description, Amount: pay.Fen(r.AmountFen), Currency: r.Currency,
 		OpenID: pay.OpenID(r.OpenID), Attach: r.Attach, Digest: cmd.Digest, State: pay.OrderCreated,
 		ExpiresAt: r.TimeExpire.UTC(),
 	}, nil
+}
+
+// decode reads the one document in a command's body, and nothing unknown in it.
+func decode(cmd pay.Command, into any) *problem.Error {
+	dec := json.NewDecoder(bytes.NewReader(cmd.Body))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		return problem.Wrap(problem.Malformed, fmt.Errorf("body of %s does not parse", cmd.Kind), "the request cannot be read")
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return problem.New(problem.Malformed, "there is more than one document in the body")
+	}
+	return nil
 }
 
 func (r request) check(cmd pay.Command, m merchant.Merchant) []problem.Field {
@@ -76,7 +85,7 @@ func (r request) check(cmd pay.Command, m merchant.Merchant) []problem.Field {
 	}
 	r.checkPayer(bad)
 	for name, text := range map[string]string{"description": r.Description, "openid": r.OpenID, "attach": r.Attach} {
-		if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+		if !storable(text) {
 			bad(name, "must be UTF-8 without NUL")
 		}
 	}
@@ -97,6 +106,9 @@ func (r request) checkPayer(bad func(field, format string, args ...any)) {
 		bad("client", "must be jsapi, mini_program or native")
 	}
 }
+
+// storable: what PostgreSQL takes as text.
+func storable(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }
 
 // clip bounds outside text in a message.
 func clip(s string) string {

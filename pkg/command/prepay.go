@@ -99,45 +99,27 @@ func (s *Service) refused(ctx context.Context, o pay.Order, refusal error) (endi
 // ask queries an order whose prepay call was refused in a way that proves
 // nothing: it may be paid, closed, or another system's.
 func (s *Service) ask(ctx, calling context.Context, wechat WeChat, o pay.Order, refusal error) (ending, error) {
-	found, err := wechat.QueryOrder(calling, o.OutTradeNo)
-	s.count("query", err)
+	seen, err := s.look(ctx, calling, wechat, o)
 	switch {
-	case wechatpay.IsNotExist(err) && o.State == pay.OrderCreated:
-		return s.refused(ctx, o, refusal)
-	case ctx.Err() != nil:
-		return ending{}, fmt.Errorf("query order: %w", ctx.Err())
 	case err != nil:
-		return unavailable(err), nil
-	}
-	obs, _ := found.Observation(pay.SourceQuery)
-	archive := &found.Answer
-	if obs.Kind == pay.ObservedOpen {
-		archive = nil // it moves nothing
-	}
-	end, err := s.book(ctx, o, statusKnown, archive, obs)
-	if err != nil || end.problem != nil || !end.order.State.Open() {
-		return end, err
+		return ending{}, err
+	case wechatpay.IsNotExist(seen.unclear) && o.State == pay.OrderCreated:
+		return s.refused(ctx, o, refusal)
+	case seen.unclear != nil:
+		return unavailable(seen.unclear), nil //nolint:nilerr // err is nil here
+	case seen.order.State == pay.OrderFailed:
+		return *refusedBy(seen.order), nil
+	case !seen.order.State.Open():
+		return *done(seen.order, statusKnown), nil
 	}
 	return failed(pay.CommandConflict, problem.Wrap(problem.NumberInUse, refusal, fmt.Sprintf("WeChat Pay knows out_trade_no %s with other parameters than this request's (%s)", o.OutTradeNo, nameOf(refusal)))), nil
 }
 
 // book settles one observation about an order and answers with the order.
 func (s *Service) book(ctx context.Context, o pay.Order, status int, archive *wechatpay.Answer, obs pay.Observation) (ending, error) {
-	entry := pay.Entry{Observation: &obs}
-	if archive != nil {
-		delivery, err := deliveryOf(*archive, o)
-		if err != nil {
-			return ending{}, err
-		}
-		entry.Delivery, obs.DeliveryID = &delivery, delivery.ID
-	}
-	settled, err := s.Books.Settle(ctx, []pay.Entry{entry}, s.policiesOf)
+	o, err := s.settle(ctx, o, archive, obs)
 	if err != nil {
-		return ending{}, fmt.Errorf("settle %s: %w", obs.Kind, err)
-	}
-	s.Relay.Hand(settled.Events)
-	if len(settled.Results) == 1 && settled.Results[0].Order != nil {
-		o = *settled.Results[0].Order
+		return ending{}, err
 	}
 	if o.State == pay.OrderFailed {
 		return *refusedBy(o), nil

@@ -89,7 +89,7 @@ func TestPrepay_a_refusal_after_a_lost_answer_proves_nothing(t *testing.T) {
 			require.Equal(t, http.StatusConflict, result.Status, string(result.Body))
 			require.Equal(t, "FEN-4005", r.Code)
 			require.Equal(t, pay.OrderCreated, b.order("T00000001").State)
-			require.Positive(t, b.wire.queries)
+			require.Positive(t, b.wire.count("query"))
 
 			result, _ = b.execute(b.create("T00000001"))
 			require.Equal(t, http.StatusCreated, result.Status, "the same bytes are welcome")

@@ -37,7 +37,7 @@ func (s *Service) ReadOrder(ctx context.Context, question []byte) ([]byte, error
 	case err != nil:
 		return answerProblem(problem.Wrap(problem.DatabaseUnavailable, err, "orders cannot be read at the moment"))
 	case !found:
-		return answerProblem(problem.Newf(problem.NotFound, "there is no order %s of merchant %s", clip(string(q.OutTradeNo)), clip(string(q.MchID))))
+		return answerProblem(noOrder(q.MchID, q.OutTradeNo))
 	}
 	body, err := s.orderJSON(order)
 	if err != nil {
@@ -46,16 +46,36 @@ func (s *Service) ReadOrder(ctx context.Context, question []byte) ([]byte, error
 	return answerBody(http.StatusOK, body)
 }
 
+// ReadRefund answers {"mchid","out_refund_no"} with the refund as it stands.
+func (s *Service) ReadRefund(ctx context.Context, question []byte) ([]byte, error) {
+	var q struct {
+		MchID       pay.MchID       `json:"mchid"`
+		OutRefundNo pay.OutRefundNo `json:"out_refund_no"`
+	}
+	if err := json.Unmarshal(question, &q); err != nil {
+		return nil, fmt.Errorf("read question: %w", err)
+	}
+	refund, found, err := s.Books.Refund(ctx, q.MchID, q.OutRefundNo)
+	switch {
+	case err != nil:
+		return answerProblem(problem.Wrap(problem.DatabaseUnavailable, err, "refunds cannot be read at the moment"))
+	case !found:
+		return answerProblem(noRefund(q.MchID, q.OutRefundNo))
+	}
+	return answerJSON(http.StatusOK, wireRefund(refund))
+}
+
 // commandWire is a command as a shop sees it.
 type commandWire struct {
-	CommandID  string          `json:"command_id"`
-	Kind       string          `json:"kind,omitempty"`
-	OutTradeNo string          `json:"out_trade_no,omitempty"`
-	Outcome    string          `json:"outcome"` // pending, or how it ended
-	Status     int             `json:"status,omitempty"`
-	Result     json.RawMessage `json:"result,omitempty"` // what POST would have answered
-	ReceivedAt *time.Time      `json:"received_at,omitempty"`
-	FinishedAt *time.Time      `json:"finished_at,omitempty"`
+	CommandID   string          `json:"command_id"`
+	Kind        string          `json:"kind,omitempty"`
+	OutTradeNo  string          `json:"out_trade_no,omitempty"`
+	OutRefundNo string          `json:"out_refund_no,omitempty"`
+	Outcome     string          `json:"outcome"` // pending, or how it ended
+	Status      int             `json:"status,omitempty"`
+	Result      json.RawMessage `json:"result,omitempty"` // what POST would have answered
+	ReceivedAt  *time.Time      `json:"received_at,omitempty"`
+	FinishedAt  *time.Time      `json:"finished_at,omitempty"`
 }
 
 // ReadCommand answers {"mchid","command_id"} with how the command ended: 200,
@@ -79,7 +99,7 @@ func (s *Service) ReadCommand(ctx context.Context, question []byte) ([]byte, err
 		return answerProblem(problem.Wrap(problem.DatabaseUnavailable, err, "commands cannot be read at the moment"))
 	case found:
 		return answerJSON(http.StatusOK, commandWire{
-			CommandID: string(result.ID), Kind: string(result.Kind), OutTradeNo: string(result.OutTradeNo),
+			CommandID: string(result.ID), Kind: string(result.Kind), OutTradeNo: string(result.OutTradeNo), OutRefundNo: string(result.OutRefundNo),
 			Outcome: string(result.Outcome), Status: result.Status, Result: result.Body,
 			ReceivedAt: &result.ReceivedAt, FinishedAt: &result.FinishedAt,
 		})

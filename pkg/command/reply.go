@@ -11,22 +11,27 @@ import (
 	"github.com/fenflow/fenflow/pkg/wechatpay"
 )
 
-// ending is how a command ended: with an order, or with a problem.
+// ending is how a command ended: with an order, a refund, or a problem.
 type ending struct {
 	outcome pay.CommandOutcome
 	status  int
 	order   pay.Order
+	refund  *pay.Refund
 	problem *problem.Error
 }
 
-// Statuses of an order in a reply.
+// Statuses of an order or refund in a reply.
 const (
-	statusPlaced = http.StatusCreated // this command made it ready to pay
+	statusPlaced = http.StatusCreated // this command made it ready to pay, or recorded it
 	statusKnown  = http.StatusOK
 )
 
 func done(o pay.Order, status int) *ending {
 	return &ending{outcome: pay.CommandDone, status: status, order: o}
+}
+
+func refunded(r pay.Refund, status int) *ending {
+	return &ending{outcome: pay.CommandDone, status: status, refund: &r}
 }
 
 func failed(outcome pay.CommandOutcome, p *problem.Error) ending {
@@ -86,10 +91,7 @@ func (s *Service) orderJSON(o pay.Order) ([]byte, error) {
 		AmountFen: int64(o.Amount), Currency: o.Currency, TransactionID: string(o.TransactionID), Late: o.Late,
 		CreatedAt: o.CreatedAt.UTC(), ExpiresAt: o.ExpiresAt.UTC(), Digest: o.Digest,
 	}
-	if !o.PaidAt.IsZero() {
-		at := o.PaidAt.UTC()
-		wire.PaidAt = &at
-	}
+	wire.PaidAt = instant(o.PaidAt)
 	if o.FailureCode != "" {
 		wire.Failure = &failureWire{Code: o.FailureCode, Reason: o.FailureReason}
 	}
@@ -126,13 +128,17 @@ func (s *Service) payParams(o pay.Order) (wechatpay.PayParams, error) {
 // resultOf writes an ending down, for the commands table and the reply.
 func (s *Service) resultOf(cmd pay.Command, end ending) (pay.CommandResult, error) {
 	result := pay.CommandResult{
-		ID: cmd.ID, MchID: cmd.MchID, Kind: cmd.Kind, OutTradeNo: cmd.OutTradeNo, Digest: cmd.Digest,
+		ID: cmd.ID, MchID: cmd.MchID, Kind: cmd.Kind, OutTradeNo: cmd.OutTradeNo, OutRefundNo: cmd.OutRefundNo, Digest: cmd.Digest,
 		Outcome: end.outcome, Status: end.status, ReceivedAt: cmd.ReceivedAt, FinishedAt: s.Now().UTC(),
 	}
 	var err error
-	if end.problem != nil {
+	switch {
+	case end.problem != nil:
 		result.Body, err = json.Marshal(problem.DocumentOf(end.problem, ""))
-	} else {
+	case end.refund != nil:
+		result.OutTradeNo = end.refund.OutTradeNo // a command may name the payment only
+		result.Body, err = refundJSON(*end.refund)
+	default:
 		result.Body, err = s.orderJSON(end.order)
 	}
 	if err != nil {

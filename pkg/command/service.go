@@ -17,20 +17,46 @@ import (
 	"github.com/fenflow/fenflow/pkg/wechatpay"
 )
 
-// Books are the orders and commands in the database.
+// Books are the database as commands need it.
 type Books interface {
-	Order(ctx context.Context, mchid pay.MchID, no pay.OutTradeNo) (pay.Order, bool, error)
-	CreateOrder(ctx context.Context, o pay.Order) (order pay.Order, created bool, events []pay.Outgoing, err error)
+	Orders
+	Refunds
+	Schedule
+
 	Settle(ctx context.Context, entries []pay.Entry, policies func(pay.MchID) pay.Policies) (pay.Settled, error)
 	Command(ctx context.Context, mchid pay.MchID, id pay.CommandID) (pay.CommandResult, bool, error)
 	FinishCommand(ctx context.Context, result pay.CommandResult) error
 }
 
-// WeChat is one merchant's way to WeChat Pay.
+// Orders are the orders in the books.
+type Orders interface {
+	Order(ctx context.Context, mchid pay.MchID, no pay.OutTradeNo) (pay.Order, bool, error)
+	CreateOrder(ctx context.Context, o pay.Order) (order pay.Order, created bool, events []pay.Outgoing, err error)
+	Story(ctx context.Context, mchid pay.MchID, no pay.OutTradeNo) (pay.Story, bool, error)
+}
+
+// Refunds are the refunds in the books, and what they give back.
+type Refunds interface {
+	Refund(ctx context.Context, mchid pay.MchID, no pay.OutRefundNo) (pay.Refund, bool, error)
+	Payment(ctx context.Context, mchid pay.MchID, id pay.TransactionID) (pay.Payment, bool, error)
+	WishAbnormal(ctx context.Context, mchid pay.MchID, no pay.OutRefundNo, body []byte, keyID, actor string) (bool, error)
+}
+
+// Schedule says what the reconciler does when, and how many calls are left.
+type Schedule interface {
+	TakeToken(ctx context.Context, mchid pay.MchID, b pay.Budget) (bool, error)
+	HalveBudget(ctx context.Context, mchid pay.MchID, b pay.Budget, d time.Duration) error
+	DueOrder(ctx context.Context, mchid pay.MchID, no pay.OutTradeNo) error
+	RequestClose(ctx context.Context, mchid pay.MchID, no pay.OutTradeNo) error
+}
+
+// WeChat is one merchant's way to WeChat Pay, over the protocol of each order.
 type WeChat interface {
 	PrepayBody(o pay.Order, notifyURL string) ([]byte, error)
 	Prepay(ctx context.Context, o pay.Order) (pay.Credential, wechatpay.Answer, error)
-	QueryOrder(ctx context.Context, no pay.OutTradeNo) (wechatpay.OrderAnswer, error)
+	QueryOrder(ctx context.Context, o pay.Order) (wechatpay.OrderAnswer, error)
+	CloseOrder(ctx context.Context, o pay.Order) (wechatpay.Answer, error)
+	AbnormalBody(r wechatpay.AbnormalRequest) (body []byte, keyID string, err error)
 }
 
 // Merchants knows the merchants with their secrets and their way to WeChat Pay.
@@ -39,7 +65,8 @@ type Merchants interface {
 	WeChat(mchid pay.MchID) (WeChat, bool)
 }
 
-// Letters retries payments that came before their order.
+// Letters retries payments that came before their order, and refund notices
+// that came before their payment.
 type Letters interface {
 	Retry(ctx context.Context, mchid pay.MchID, no pay.OutTradeNo) (int, error)
 }
@@ -49,14 +76,23 @@ type Relay interface {
 	Hand(events []pay.Outgoing)
 }
 
+// Waker makes the reconciler look at once. It spares a second: what is due lies
+// in the database, and a wake-up that is lost changes nothing.
+type Waker interface {
+	WakeOrder(ctx context.Context, mchid pay.MchID, no pay.OutTradeNo)
+	WakeRefund(ctx context.Context, mchid pay.MchID, no pay.OutRefundNo)
+}
+
 // Options are what a Service is made of.
 type Options struct {
 	Books     Books
 	Merchants Merchants
 	Letters   Letters
 	Relay     Relay
+	Waker     Waker
+	Budgets   Budgets
 	// NotifyURL is where WeChat Pay is to post about a merchant's orders.
-	NotifyURL func(mchid pay.MchID) string
+	NotifyURL func(mchid pay.MchID, protocol pay.Protocol) string
 	// Retryable says whether an error of Books may go away by itself.
 	Retryable func(error) bool
 	Now       func() time.Time
@@ -68,7 +104,8 @@ type Options struct {
 // Service carries out commands.
 type Service struct {
 	Options
-	numbers numbers
+	numbers numbers // create and close, which must not cross each other
+	checks  checks
 	metrics metrics
 }
 
@@ -136,21 +173,32 @@ func (s *Service) carryOut(ctx context.Context, cmd pay.Command) (end ending, er
 			end, err = failed(pay.CommandUnavailable, problem.New(problem.Internal, "fenflow failed; repeat the same request with the same number")), nil
 		}
 	}()
-	if cmd.Kind != pay.CommandOrderCreate {
+	switch cmd.Kind {
+	case pay.CommandOrderCreate:
+		end, err = s.createOrder(ctx, cmd)
+	case pay.CommandOrderClose:
+		end, err = s.closeOrder(ctx, cmd)
+	case pay.CommandRefundCreate:
+		end, err = s.createRefund(ctx, cmd)
+	default:
 		return failed(pay.CommandRefused, problem.Newf(problem.Refused, "this version does not know the command %q", clip(string(cmd.Kind)))), nil
 	}
-	end, err = s.createOrder(ctx, cmd)
 	if err == nil || ctx.Err() != nil || s.Retryable(err) {
 		return end, err
 	}
 	return failed(pay.CommandUnavailable, problem.Wrap(problem.Internal, err, "fenflow could not carry out the command; repeat the same request with the same number")), nil
 }
 
+// policiesOf are the merchant's rules for money that does not fit, and where
+// refunds take theirs from.
 func (s *Service) policiesOf(mchid pay.MchID) pay.Policies {
-	if credentials, known := s.Merchants.Credentials(mchid); known {
-		return credentials.Merchant.Policies
+	credentials, known := s.Merchants.Credentials(mchid)
+	if !known {
+		return pay.Policies{}
 	}
-	return pay.Policies{}
+	policies := credentials.Merchant.Policies
+	policies.RefundFunds = credentials.Merchant.RefundFunds
+	return policies
 }
 
 // report writes the command's one line.
@@ -158,8 +206,15 @@ func (s *Service) report(ctx context.Context, result pay.CommandResult, end endi
 	s.metrics.commands.WithLabelValues(string(result.Kind), string(result.Outcome)).Inc()
 	s.metrics.seconds.Observe(result.FinishedAt.Sub(result.ReceivedAt).Seconds())
 	line := []any{"mchid", result.MchID, "command_id", result.ID, "kind", result.Kind, "out_trade_no", result.OutTradeNo, "outcome", result.Outcome, "status", result.Status}
+	if result.OutRefundNo != "" {
+		line = append(line, "out_refund_no", result.OutRefundNo)
+	}
 	if end.problem != nil {
 		s.Log.WarnContext(ctx, "command", append(line, "error", end.problem)...)
+		return
+	}
+	if end.refund != nil {
+		s.Log.InfoContext(ctx, "command", append(line, "refund_state", end.refund.State, "amount_fen", int64(end.refund.Amount))...)
 		return
 	}
 	s.Log.InfoContext(ctx, "command", append(line, "state", end.order.State)...)

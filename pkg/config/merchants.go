@@ -111,7 +111,7 @@ func (e Entry) merchant() merchant.Merchant {
 	m := merchant.Merchant{
 		MchID: pay.MchID(e.MchID), Name: e.Name, Protocol: pay.Protocol(e.Protocol),
 		Serial: strings.ToUpper(e.MerchantSerial), PlatformCertificates: e.PlatformCertificates,
-		RefundFunds: e.RefundFunds,
+		SignTypeV2: e.SignType, RefundFunds: e.RefundFunds,
 		Policies: pay.Policies{
 			LatePayment:    pay.Policy(e.Anomalies.LatePayment),
 			DoublePayment:  pay.Policy(e.Anomalies.DoublePayment),

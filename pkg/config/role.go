@@ -30,7 +30,7 @@ func (r Role) required() []string {
 	case RoleWorker:
 		return []string{"merchants", "nats.url", "postgres.url", "public_url"}
 	case RoleReconciler:
-		return []string{"merchants", "nats.url", "postgres.url"}
+		return []string{"merchants", "postgres.url", "public_url"}
 	case RoleConsole:
 		return []string{"nats.url", "postgres.url"}
 	case RoleCLI, RoleAny:

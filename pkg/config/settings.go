@@ -16,9 +16,10 @@ type Config struct {
 	PublicURL string    `yaml:"public_url" kind:"url" doc:"Where WeChat Pay reaches ingest from outside; notify_url is this plus /notify/…. No query: WeChat Pay allows none."`
 	Listen    Listen    `yaml:"listen"`
 	Waits     Waits     `yaml:"waits"`
+	Budgets   Budgets   `yaml:"budgets"`
 	Postgres  Postgres  `yaml:"postgres" roles:"worker reconciler console cli"`
 	NATS      NATS      `yaml:"nats"`
-	Redis     Redis     `yaml:"redis" roles:"reconciler console"`
+	Redis     Redis     `yaml:"redis" roles:"worker reconciler console"`
 	Log       Log       `yaml:"log"`
 
 	loaded loaded
@@ -36,7 +37,8 @@ type Entry struct {
 	APIv2KeyFiles         []string       `yaml:"api_v2_key_files" kind:"secret_file" roles:"worker reconciler" doc:"Files with APIv2 keys, 32 bytes each. The first is current; the others are still tried."`
 	WeChatPayPublicKeys   []PublicKeyRef `yaml:"wechatpay_public_keys" doc:"WeChat Pay public keys to verify with."`
 	PlatformCertificates  bool           `yaml:"platform_certificates" default:"false" doc:"Fetch platform certificates and verify with them too."`
-	ClientCertificateFile string         `yaml:"client_certificate_file" kind:"secret_file" roles:"worker reconciler" doc:"Merchant API certificate (apiclient_cert.pem), for v2 refunds."`
+	SignType              string         `yaml:"sign_type" default:"HMAC-SHA256" doc:"How calls of protocol v2 are signed: HMAC-SHA256 or MD5. Orders keep what they were made with."`
+	ClientCertificateFile string         `yaml:"client_certificate_file" kind:"secret_file" roles:"worker reconciler" doc:"Merchant API certificate (apiclient_cert.pem), for v2 refunds. Needs private_key_file."`
 	APIKeys               []APIKeyEntry  `yaml:"api_keys" doc:"Keys of the business API, as hashes; make one with fenflow key new."`
 	RefundFunds           string         `yaml:"refund_funds" default:"default" doc:"Account that refunds are paid from: default or available."`
 	Anomalies             Anomalies      `yaml:"anomalies"`
@@ -90,9 +92,19 @@ type Waits struct {
 	RefundGap         time.Duration `yaml:"refund_gap" default:"60s" doc:"Between two refunds of one payment."`
 	RefundPoll        time.Duration `yaml:"refund_poll" default:"60s" doc:"Between two questions about one refund."`
 	FrequencyLimited  time.Duration `yaml:"frequency_limited" default:"60s" doc:"Pause after WeChat Pay says that calls come too often."`
+	RefundBackoff     time.Duration `yaml:"refund_backoff" default:"10s" doc:"After a refund's call of unknown outcome, before WeChat Pay is asked about it; doubled with each further one, up to 30 times this."`
 	NotEnough         time.Duration `yaml:"not_enough" default:"30m" doc:"Pause after a refund found too little money in the account."`
 	UnknownQuarantine time.Duration `yaml:"unknown_quarantine" default:"10m" doc:"How long an attempt of unknown outcome keeps a refund from failing."`
 	AckWait           time.Duration `yaml:"ack_wait" default:"60s" doc:"How long NATS waits before it delivers a message again."`
+}
+
+// Budgets are how many calls of each kind WeChat Pay is sent for one merchant,
+// over all processes together.
+type Budgets struct {
+	OrderQuery  int `yaml:"order_query" default:"100" doc:"Questions about orders, a second and merchant."`
+	OrderClose  int `yaml:"order_close" default:"20" doc:"Closings of orders, a second and merchant."`
+	Refund      int `yaml:"refund" default:"20" doc:"Refund requests, a second and merchant. WeChat Pay takes 150, and 6 that it turns away: those count as many times more here."`
+	RefundQuery int `yaml:"refund_query" default:"50" doc:"Questions about refunds, a second and merchant. WeChat Pay takes 300."`
 }
 
 // Postgres is the database.

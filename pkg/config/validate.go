@@ -26,6 +26,7 @@ func (v *validator) run() {
 	v.addresses()
 	v.urls()
 	v.waits()
+	v.budgets()
 	v.postgres()
 	v.choices()
 	v.required()
@@ -187,6 +188,22 @@ func (v *validator) waits() {
 	for _, f := range fieldsOf(v.config) {
 		if wait, is := f.value.Interface().(time.Duration); is && wait <= 0 {
 			v.fail(f.key, "must be longer than 0")
+		}
+	}
+}
+
+func (v *validator) budgets() {
+	b := v.config.Budgets
+	for _, budget := range []struct {
+		key     string
+		calls   int
+		ceiling int // what WeChat Pay takes, where it says (docs 4012075249, 4014959631)
+	}{
+		{"budgets.order_query", b.OrderQuery, 10_000}, {"budgets.order_close", b.OrderClose, 10_000},
+		{"budgets.refund", b.Refund, 150}, {"budgets.refund_query", b.RefundQuery, 300},
+	} {
+		if budget.calls < 1 || budget.calls > budget.ceiling {
+			v.fail(budget.key, "must be 1 to %d calls a second", budget.ceiling)
 		}
 	}
 }

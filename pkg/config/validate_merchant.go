@@ -33,6 +33,7 @@ func (v *validator) merchant(key string, e Entry) {
 		v.fail(key+".mchid", "%v", err)
 	}
 	v.oneOf(key+".protocol", e.Protocol, "v3", "v2")
+	v.oneOf(key+".sign_type", e.SignType, "HMAC-SHA256", "MD5")
 	v.oneOf(key+".refund_funds", e.RefundFunds, "default", "available")
 	if e.MerchantSerial != "" && !serialShape.MatchString(e.MerchantSerial) {
 		v.fail(key+".merchant_serial", "must be 8 to 40 hex digits: the merchant platform and `openssl x509 -serial` show it")
@@ -122,9 +123,15 @@ func (v *validator) apiKeys(key string, keys []APIKeyEntry, holders map[string]s
 
 // secretFiles names what the roles that call WeChat Pay cannot do without.
 func (v *validator) secretFiles(key string, e Entry) {
+	if e.ClientCertificateFile != "" && e.PrivateKeyFile == "" {
+		v.fail(key+".private_key_file", "is not set: client_certificate_file is of no use without the key that belongs to it")
+	}
 	if e.Protocol == string(pay.ProtocolV2) {
 		if len(e.APIv2KeyFiles) == 0 {
 			v.fail(key+".api_v2_key_files", "is empty: protocol v2 signs with an APIv2 key")
+		}
+		if e.ClientCertificateFile == "" {
+			v.note(key+".client_certificate_file", "is not set: WeChat Pay takes refunds of protocol v2 only from who shows the certificate of merchant %s (apiclient_cert.pem)", e.MchID)
 		}
 		return
 	}

@@ -1,10 +1,11 @@
 // Package deadletter looks after the letters that may come right by
 // themselves.
 //
-// Its job: a payment whose order is not known yet waits as a letter; the sweep
-// settles the same bytes again, and what has waited too long is opened for an
-// operator. Its neighbours: settle does the settling, store holds the letters,
-// command says when an order has appeared.
+// Its job: a payment whose order is not known yet, and a refund notice whose
+// payment is not, wait as letters; the sweep settles the same bytes again, and
+// what has waited too long is opened for an operator. Its neighbours: settle does
+// the settling and says when an awaited payment was booked, store holds the
+// letters, command says when an order has appeared.
 //
 // It guarantees that a waiting letter is tried until it is resolved or open,
 // and that trying it again changes the books only as the original delivery

@@ -75,12 +75,13 @@ func (s *Sweeper) Sweep(ctx context.Context) error {
 		return fmt.Errorf("open overdue letters: %w", err)
 	}
 	if opened > 0 {
-		s.log.ErrorContext(ctx, "payments without an order need an operator", "letters", opened, "waited", overdueTime.String())
+		s.log.ErrorContext(ctx, "payments or refunds without an order need an operator", "letters", opened, "waited", overdueTime.String())
 	}
 	return nil
 }
 
-// Retry settles the letters that waited for an order that now exists.
+// Retry settles the letters that waited for an order that now exists, or for
+// its payment that now is booked.
 func (s *Sweeper) Retry(ctx context.Context, mchid pay.MchID, no pay.OutTradeNo) (int, error) {
 	waiting, err := s.letters.WaitingLettersFor(ctx, mchid, no)
 	if err != nil {

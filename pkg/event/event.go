@@ -21,6 +21,12 @@ const (
 	TypeOrderClosed   = "fenflow.order.closed.v1"
 	TypeOrderFailed   = "fenflow.order.failed.v1"
 	TypeOrderAnomaly  = "fenflow.order.anomaly.v1"
+
+	TypeRefundRequested = "fenflow.refund.requested.v1" // on disk; WeChat Pay hears of it next
+	TypeRefundSucceeded = "fenflow.refund.succeeded.v1" // the buyer has the money; written once for a refund
+	TypeRefundClosed    = "fenflow.refund.closed.v1"    // WeChat Pay ended it without paying
+	TypeRefundAbnormal  = "fenflow.refund.abnormal.v1"  // the money cannot reach the buyer: a person drives it on
+	TypeRefundFailed    = "fenflow.refund.failed.v1"    // WeChat Pay never took it
 )
 
 // TypeOf gives the CloudEvents type of a fact such as "order.paid".
@@ -66,9 +72,26 @@ type Order struct {
 	Digest        string     `json:"digest"`
 	Failure       *Failure   `json:"failure,omitempty"`
 	Anomaly       *Anomaly   `json:"anomaly,omitempty"` // of order.anomaly
+	Refund        *Refund    `json:"refund,omitempty"`  // of the facts about a refund
 }
 
-// Failure says why WeChat Pay refused an order.
+// Refund is money of one payment of the order on its way back, as of the event.
+type Refund struct {
+	OutRefundNo     string     `json:"out_refund_no"`
+	RefundID        string     `json:"refund_id,omitempty"` // WeChat Pay's number, once it gave one
+	TransactionID   string     `json:"transaction_id"`      // the payment that is given back
+	AmountFen       int64      `json:"amount_fen"`
+	Currency        string     `json:"currency"`
+	Reason          string     `json:"reason,omitempty"`
+	Origin          string     `json:"origin"` // command, policy, operator or platform
+	State           string     `json:"state"`
+	CreatedAt       time.Time  `json:"created_at"`
+	SucceededAt     *time.Time `json:"succeeded_at,omitempty"`
+	ReceivedAccount string     `json:"received_account,omitempty"`
+	Failure         *Failure   `json:"failure,omitempty"`
+}
+
+// Failure says why WeChat Pay refused an order or a refund.
 type Failure struct {
 	Code   string `json:"code"`
 	Reason string `json:"reason,omitempty"`
@@ -80,6 +103,7 @@ type Anomaly struct {
 	State         string `json:"state"`
 	Policy        string `json:"policy"`
 	TransactionID string `json:"transaction_id"`
+	OutRefundNo   string `json:"out_refund_no,omitempty"` // of refund_overrun
 	ExpectedFen   int64  `json:"expected_fen"`
 	ActualFen     int64  `json:"actual_fen"`
 }

@@ -3,8 +3,11 @@ package event_test
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,8 +20,14 @@ import (
 
 const schemas = "../../schema/events"
 
-func types() []string {
+func types() []string { return append(orderTypes(), refundTypes()...) }
+
+func orderTypes() []string {
 	return []string{event.TypeOrderCreated, event.TypeOrderPrepared, event.TypeOrderPaid, event.TypeOrderClosed, event.TypeOrderFailed, event.TypeOrderAnomaly}
+}
+
+func refundTypes() []string {
+	return []string{event.TypeRefundRequested, event.TypeRefundSucceeded, event.TypeRefundClosed, event.TypeRefundAbnormal, event.TypeRefundFailed}
 }
 
 func compile(t *testing.T, typ string) *jsonschema.Schema {
@@ -35,9 +44,7 @@ func TestSchemas(t *testing.T) {
 	for _, typ := range types() {
 		t.Run(typ, func(t *testing.T) {
 			t.Parallel()
-			schema := compile(t, typ)
-			raw, err := os.ReadFile(filepath.Join(schemas, strings.TrimPrefix(typ, "fenflow.")+".example.json"))
-			require.NoError(t, err)
+			schema, raw := compile(t, typ), example(t, typ)
 
 			t.Run("accept their example", func(t *testing.T) {
 				t.Parallel()
@@ -62,6 +69,82 @@ func TestSchemas(t *testing.T) {
 	}
 }
 
+func example(t *testing.T, typ string) []byte {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(schemas, strings.TrimPrefix(typ, "fenflow.")+".example.json"))
+	require.NoError(t, err)
+	return raw
+}
+
+func TestSchemas_of_refunds_want_the_refund_as_it_stands_after_the_fact(t *testing.T) {
+	t.Parallel()
+	for _, typ := range refundTypes() {
+		t.Run(typ, func(t *testing.T) {
+			t.Parallel()
+			schema, raw := compile(t, typ), example(t, typ)
+			for name, spoil := range map[string]func(data, refund map[string]any){
+				"no refund":         func(data, _ map[string]any) { delete(data, "refund") },
+				"another state":     func(_, refund map[string]any) { refund["state"] = "processing" },
+				"unknown state":     func(_, refund map[string]any) { refund["state"] = "done" },
+				"float amount":      func(_, refund map[string]any) { refund["amount_fen"] = 60.5 },
+				"no amount":         func(_, refund map[string]any) { delete(refund, "amount_fen") },
+				"amount of nothing": func(_, refund map[string]any) { refund["amount_fen"] = 0 },
+				"no payment":        func(_, refund map[string]any) { delete(refund, "transaction_id") },
+				"unknown origin":    func(_, refund map[string]any) { refund["origin"] = "somebody" },
+				"number of spaces":  func(_, refund map[string]any) { refund["out_refund_no"] = "R 1" },
+			} {
+				var doc map[string]any
+				require.NoError(t, json.Unmarshal(raw, &doc))
+				data := doc["data"].(map[string]any)
+				spoil(data, data["refund"].(map[string]any))
+				spoiled, err := json.Marshal(doc)
+				require.NoError(t, err)
+				require.Error(t, validate(t, schema, spoiled), name)
+			}
+		})
+	}
+	for typ, field := range map[string]string{event.TypeRefundSucceeded: "succeeded_at", event.TypeRefundFailed: "failure"} {
+		var doc map[string]any
+		require.NoError(t, json.Unmarshal(example(t, typ), &doc))
+		delete(doc["data"].(map[string]any)["refund"].(map[string]any), field)
+		spoiled, err := json.Marshal(doc)
+		require.NoError(t, err)
+		require.ErrorContains(t, validate(t, compile(t, typ), spoiled), field)
+	}
+}
+
+// A field that the Go struct has and the schema has not would be published and
+// never promised; here every field is set, and the schema allows no other.
+func TestSchema_names_every_field_of_the_structs(t *testing.T) {
+	t.Parallel()
+	raw, err := os.ReadFile(filepath.Join(schemas, "order.schema.json"))
+	require.NoError(t, err)
+	type node struct {
+		Properties map[string]node `json:"properties"`
+	}
+	var schema node
+	require.NoError(t, json.Unmarshal(raw, &schema))
+	for path, value := range map[string]reflect.Type{
+		"":                    reflect.TypeFor[event.Event](),
+		"data":                reflect.TypeFor[event.Order](),
+		"data.failure":        reflect.TypeFor[event.Failure](),
+		"data.anomaly":        reflect.TypeFor[event.Anomaly](),
+		"data.refund":         reflect.TypeFor[event.Refund](),
+		"data.refund.failure": reflect.TypeFor[event.Failure](),
+	} {
+		at := schema
+		for name := range strings.FieldsFuncSeq(path, func(r rune) bool { return r == '.' }) {
+			at = at.Properties[name]
+		}
+		var fields []string
+		for i := range value.NumField() {
+			name, _, _ := strings.Cut(value.Field(i).Tag.Get("json"), ",")
+			fields = append(fields, name)
+		}
+		require.ElementsMatch(t, slices.Collect(maps.Keys(at.Properties)), fields, path)
+	}
+}
+
 func validate(t *testing.T, schema *jsonschema.Schema, raw []byte) error {
 	t.Helper()
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
@@ -71,7 +154,10 @@ func validate(t *testing.T, schema *jsonschema.Schema, raw []byte) error {
 
 func TestTypeOf_covers_every_fact(t *testing.T) {
 	t.Parallel()
-	facts := []pay.Fact{pay.FactOrderCreated, pay.FactOrderPrepared, pay.FactOrderPaid, pay.FactOrderClosed, pay.FactOrderFailed, pay.FactOrderAnomaly}
+	facts := []pay.Fact{
+		pay.FactOrderCreated, pay.FactOrderPrepared, pay.FactOrderPaid, pay.FactOrderClosed, pay.FactOrderFailed, pay.FactOrderAnomaly,
+		pay.FactRefundRequested, pay.FactRefundSucceeded, pay.FactRefundClosed, pay.FactRefundAbnormal, pay.FactRefundFailed,
+	}
 	got := make([]string, 0, len(facts))
 	for _, f := range facts {
 		got = append(got, event.TypeOf(string(f)))

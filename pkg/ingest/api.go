@@ -44,23 +44,49 @@ type APIHandler struct {
 func NewAPI(c APIConfig) *APIHandler {
 	h := &APIHandler{APIConfig: c}
 	r := chi.NewRouter()
-	r.Use(recoverer(c.Metrics, c.Logger, func(w http.ResponseWriter) { writeProblem(w, problem.New(problem.Internal, ""), "") }))
+	r.Use(recoverer(c.Metrics, c.Logger, func(w http.ResponseWriter) { writeProblem(w, problem.New(problem.Internal, ""), "") }), routeAnyMethod)
 	r.NotFound(h.handle("none", func(http.ResponseWriter, *http.Request) error {
 		return problem.New(problem.NotFound, "there is nothing at this address")
 	}))
 	r.MethodNotAllowed(h.handle("none", func(http.ResponseWriter, *http.Request) error { return problem.New(problem.MethodNotAllowed, "") }))
 	h.route(r, "/v1/orders", http.MethodPost, h.createOrder)
 	h.route(r, "/v1/orders/{out_trade_no}", http.MethodGet, h.readOrder)
+	h.route(r, "/v1/orders/{out_trade_no}/check", http.MethodPost, h.checkOrder)
+	h.route(r, "/v1/orders/{out_trade_no}/close", http.MethodPost, h.closeOrder)
+	h.route(r, "/v1/orders/{out_trade_no}/history", http.MethodGet, h.readHistory)
+	h.route(r, "/v1/refunds", http.MethodPost, h.createRefund)
+	h.route(r, "/v1/refunds/{out_refund_no}", http.MethodGet, h.readRefund)
+	h.route(r, "/v1/refunds/{out_refund_no}/abnormal", http.MethodPost, h.driveOn)
 	h.route(r, "/v1/commands/{command_id}", http.MethodGet, h.readCommand)
 	h.router = r
 	return h
 }
 
+// routeAnyMethod lets methods that chi does not know reach the address that they
+// name: it refuses them itself, and says what is allowed there.
+func routeAnyMethod(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.Method {
+		case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodConnect, http.MethodOptions, http.MethodTrace:
+		default:
+			chi.RouteContext(r.Context()).RouteMethod = http.MethodTrace // r.Method stays what it is
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // ServeHTTP answers one request of a shop.
 func (h *APIHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.router.ServeHTTP(w, r) }
 
+// shop is whose request it is: the merchant of an API key, and the key's name.
+type shop struct {
+	merchant.Merchant
+
+	key string
+}
+
 // authorized is a handler that knows whose request it answers.
-type authorized func(w http.ResponseWriter, r *http.Request, m merchant.Merchant) error
+type authorized func(w http.ResponseWriter, r *http.Request, from shop) error
 
 // route takes one method at a path and refuses all others by name.
 func (h *APIHandler) route(r chi.Router, path, method string, next authorized) {
@@ -77,7 +103,7 @@ func (h *APIHandler) route(r chi.Router, path, method string, next authorized) {
 		if err := h.Gate.Open(); err != nil {
 			return problem.Wrap(problem.NotDurable, nil, err.Error())
 		}
-		return next(w, r, m)
+		return next(w, r, shop{m, keyName})
 	}))
 }
 
@@ -163,7 +189,10 @@ func writeBody(w http.ResponseWriter, status int, contentType string, body []byt
 	_, _ = w.Write(body) // a shop that went away asks again
 }
 
-// writeResult passes on a worker's answer: an order or a problem.
+// retryPending is when a shop may look again for what is under way.
+const retryPending = "1"
+
+// writeResult passes on a worker's answer: what was asked for, or a problem.
 func writeResult(w http.ResponseWriter, status int, body []byte) error {
 	if status < http.StatusOK || status > 599 || !json.Valid(body) {
 		return problem.Wrap(problem.Internal, fmt.Errorf("a worker answered with status %d and %d bytes of no JSON", status, len(body)), "")
@@ -172,8 +201,11 @@ func writeResult(w http.ResponseWriter, status int, body []byte) error {
 	if status >= http.StatusBadRequest {
 		contentType = problem.ContentType
 	}
-	if status == http.StatusServiceUnavailable {
+	switch status {
+	case http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", retryAfter)
+	case http.StatusAccepted:
+		w.Header().Set("Retry-After", retryPending)
 	}
 	writeBody(w, status, contentType, body)
 	return nil

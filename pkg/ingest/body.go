@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/fenflow/fenflow/pkg/problem"
 	"github.com/fenflow/fenflow/pkg/wechatpay"
 )
 
@@ -32,6 +33,50 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 		return nil, errTooLarge
 	case err != nil:
 		return nil, fmt.Errorf("read body: %w", err)
+	}
+	return raw, nil
+}
+
+// readJSON reads the body of a shop's request; what names it in the answer.
+func readJSON(w http.ResponseWriter, r *http.Request, limit int64, what string) ([]byte, error) {
+	if !hasMediaType(r, "application/json") {
+		return nil, problem.Newf(problem.UnsupportedMedia, "%s is application/json", what)
+	}
+	return readWhole(w, r, limit)
+}
+
+// readNothing reads the body of a request that has nothing to say: none, or an
+// empty object. Who sends more means something that is not done.
+func readNothing(w http.ResponseWriter, r *http.Request) error {
+	raw, err := readWhole(w, r, maxNothingBytes)
+	switch {
+	case err != nil:
+		return err
+	case len(raw) == 0:
+		return nil
+	case !hasMediaType(r, "application/json"):
+		return problem.New(problem.UnsupportedMedia, "this request has no body, or {} as application/json")
+	}
+	fields, twice, err := parseObject(raw)
+	if err != nil {
+		return problem.New(problem.Malformed, err.Error())
+	}
+	if problems := newFieldReader(fields, twice).done(); len(problems) > 0 {
+		return problem.InvalidFields(problems...)
+	}
+	return nil
+}
+
+// maxNothingBytes leaves room for white space.
+const maxNothingBytes = 1 << 10
+
+func readWhole(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	raw, err := readBody(w, r, limit)
+	switch {
+	case errors.Is(err, errTooLarge):
+		return nil, problem.Newf(problem.TooLarge, "the body is larger than %d bytes", limit)
+	case err != nil:
+		return nil, problem.Wrap(problem.Malformed, err, "the body did not arrive whole")
 	}
 	return raw, nil
 }

@@ -2,7 +2,8 @@
 //
 // Its job: take a notification exactly as it arrived, check it as far as
 // public keys go, put its bytes on the bus, and tell WeChat Pay what became of
-// it; take a shop's order, check it, and hand it on as a command.
+// it; take what a shop asks for, check it, and hand it on as a command or ask a
+// worker.
 //
 // Its neighbours: package bus behind the small interfaces declared here,
 // packages merchant and wechatpay for keys and signatures. app/ingest wires
@@ -26,7 +27,12 @@
 //	fenflow.verify.v2    {"mchid","kind","headers","body"(base64)} → {"ok","reason"}
 //	fenflow.verify.keys  {"mchid"} → anything; new keys arrive through the bucket
 //	fenflow.read.order   {"mchid","out_trade_no"} → {"status","body"}
+//	fenflow.read.history {"mchid","out_trade_no"} → {"status","body"}
+//	fenflow.read.refund  {"mchid","out_refund_no"} → {"status","body"}
 //	fenflow.read.command {"mchid","command_id"}   → {"status","body"}
+//	fenflow.act.check    {"mchid","out_trade_no"} → {"status","body"}
+//	fenflow.act.abnormal {"mchid","out_refund_no","actor","type","bank_type","bank_account","real_name"}
+//	                     → {"status","body"}; the last three are absent for MERCHANT_BANK_CARD
 //
 // # The body of order.create
 //
@@ -49,4 +55,19 @@
 //
 // time_expire is no part of the digest: it differs between two calls that mean
 // the same. The digest is the hex SHA-256 of the meaning; see digestOf.
+//
+// # The body of order.close
+//
+// It is {}: the number is the command's. There is no deadline.
+//
+// # The body of refund.create
+//
+// Exactly the fields that the shop sent. There is no deadline.
+//
+//	out_refund_no  string   1–64 of 0-9 A-Z a-z _ - | * @; never auto-…
+//	out_trade_no   string   absent when not given
+//	transaction_id string   1–32 letters and digits; absent when not given.
+//	                        At least one of the two is there
+//	amount_fen     integer  > 0
+//	reason         string   1–80 characters; absent when not given
 package ingest

@@ -25,6 +25,9 @@ type fieldReader struct {
 	object   object
 	asked    map[string]bool
 	problems []problem.Field
+	// secret: no value is repeated, because answers and logs must not hold it;
+	// and rare characters of names are taken, because the values are encrypted.
+	secret bool
 }
 
 func newFieldReader(o object, already []problem.Field) *fieldReader {
@@ -53,22 +56,23 @@ func (f *fieldReader) text(name string, required bool, maxChars int) string {
 	}
 	var s string
 	if raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
-		f.bad(name, "is %s; it must be a string", shown(raw))
+		f.bad(name, "is %s; it must be a string", f.shown(raw))
 		return ""
 	}
 	if s == "" && required {
 		f.bad(name, "is empty; it must be a string of 1 to %d characters", maxChars)
 		return ""
 	}
-	if rule := textRule(s, maxChars); rule != "" {
-		f.bad(name, "is %s; %s", shown(raw), rule)
+	if rule := textRule(s, maxChars, f.secret); rule != "" {
+		f.bad(name, "is %s; %s", f.shown(raw), rule)
 		return ""
 	}
 	return s
 }
 
-// textRule says which rule a text breaks, if any.
-func textRule(s string, maxChars int) string {
+// textRule says which rule a text breaks, if any. wide lets characters of four
+// bytes through.
+func textRule(s string, maxChars int, wide bool) string {
 	switch n := utf8.RuneCountInString(s); {
 	case n == 0:
 		return fmt.Sprintf("it must have 1 to %d characters; leave it out when there is none", maxChars)
@@ -79,7 +83,7 @@ func textRule(s string, maxChars int) string {
 		switch {
 		case r == utf8.RuneError: // what broken \u escapes turn into
 			return "it must be valid Unicode, without U+FFFD"
-		case r > 0xFFFF:
+		case r > 0xFFFF && !wide:
 			return fmt.Sprintf("it holds %q, and WeChat Pay takes no characters of four UTF-8 bytes, such as emoji", r)
 		case unicode.IsControl(r):
 			return "it must not hold control characters"
@@ -101,12 +105,12 @@ func (f *fieldReader) fen(name string, limit int64) int64 {
 		return 0
 	}
 	if !integer.Match(raw) {
-		f.bad(name, "is %s; %s, without quotes, fraction or exponent", shown(raw), rule)
+		f.bad(name, "is %s; %s, without quotes, fraction or exponent", f.shown(raw), rule)
 		return 0
 	}
 	n, err := strconv.ParseInt(string(raw), 10, 64)
 	if err != nil || n < 1 || n > limit {
-		f.bad(name, "is %s; %s", shown(raw), rule)
+		f.bad(name, "is %s; %s", f.shown(raw), rule)
 		return 0
 	}
 	return n
@@ -117,7 +121,7 @@ func (f *fieldReader) done() []problem.Field {
 	known := slices.Sorted(maps.Keys(f.asked))
 	for _, name := range slices.Sorted(maps.Keys(f.object)) {
 		if !f.asked[name] {
-			f.bad(clip(name, maxShown), "is not a field of this request; the fields are %s", strings.Join(known, ", "))
+			f.bad(clip(name, maxShown), "is not a field of this request; %s", fieldList(known))
 		}
 	}
 	if more := len(f.problems) - maxProblems; more > 0 {
@@ -126,8 +130,19 @@ func (f *fieldReader) done() []problem.Field {
 	return f.problems
 }
 
-// shown is a bad value for a person: its kind and the beginning of it.
-func shown(raw json.RawMessage) string {
+func fieldList(known []string) string {
+	if len(known) == 0 {
+		return "it has none"
+	}
+	return "the fields are " + strings.Join(known, ", ")
+}
+
+// shown is a bad value for a person: its kind and, unless it is nobody's
+// business, the beginning of it.
+func (f *fieldReader) shown(raw json.RawMessage) string {
+	if f.secret {
+		return kindOf(raw)
+	}
 	text := string(raw)
 	if utf8.RuneCountInString(text) > maxShown {
 		text = string([]rune(text)[:maxShown]) + "…"

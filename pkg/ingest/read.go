@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"time"
@@ -9,38 +10,56 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
 
-	"github.com/fenflow/fenflow/pkg/merchant"
 	"github.com/fenflow/fenflow/pkg/pay"
 	"github.com/fenflow/fenflow/pkg/problem"
 )
 
 const (
 	subjectReadOrder   = "fenflow.read.order"
+	subjectReadHistory = "fenflow.read.history"
+	subjectReadRefund  = "fenflow.read.refund"
 	subjectReadCommand = "fenflow.read.command"
-	// readWait covers one lookup by key in a busy database.
+	// readWait covers a few lookups by key in a busy database.
 	readWait = 3 * time.Second
 )
 
-// readAnswer is what a worker found: an order or command, or a problem.
-type readAnswer struct {
+// workerAnswer is what a worker found or did, or a problem.
+type workerAnswer struct {
 	Status int             `json:"status"`
 	Body   json.RawMessage `json:"body"`
 }
 
-func (h *APIHandler) readOrder(w http.ResponseWriter, r *http.Request, m merchant.Merchant) error {
-	no, err := pay.ParseOutTradeNo(pathValue(r, "out_trade_no"))
-	if err != nil {
-		return problem.New(problem.NotFound, err.Error())
-	}
-	return h.read(w, r, subjectReadOrder, map[string]string{"mchid": string(m.MchID), "out_trade_no": string(no)})
+func (h *APIHandler) readOrder(w http.ResponseWriter, r *http.Request, from shop) error {
+	return h.readByNumber(w, r, from, subjectReadOrder)
 }
 
-func (h *APIHandler) readCommand(w http.ResponseWriter, r *http.Request, m merchant.Merchant) error {
+// readHistory tells everything that is known of an order.
+func (h *APIHandler) readHistory(w http.ResponseWriter, r *http.Request, from shop) error {
+	return h.readByNumber(w, r, from, subjectReadHistory)
+}
+
+func (h *APIHandler) readByNumber(w http.ResponseWriter, r *http.Request, from shop, subject string) error {
+	no, err := pathOutTradeNo(r)
+	if err != nil {
+		return err
+	}
+	return h.read(w, r, subject, map[string]string{"mchid": string(from.MchID), "out_trade_no": string(no)})
+}
+
+func (h *APIHandler) readRefund(w http.ResponseWriter, r *http.Request, from shop) error {
+	no, err := pathOutRefundNo(r)
+	if err != nil {
+		return err
+	}
+	return h.read(w, r, subjectReadRefund, map[string]string{"mchid": string(from.MchID), "out_refund_no": string(no)})
+}
+
+func (h *APIHandler) readCommand(w http.ResponseWriter, r *http.Request, from shop) error {
 	id, err := uuid.Parse(pathValue(r, "command_id"))
 	if err != nil {
 		return problem.New(problem.NotFound, "command_id must be a UUID")
 	}
-	return h.read(w, r, subjectReadCommand, map[string]string{"mchid": string(m.MchID), "command_id": id.String()})
+	return h.read(w, r, subjectReadCommand, map[string]string{"mchid": string(from.MchID), "command_id": id.String()})
 }
 
 // read asks a worker. The merchant is always the one of the API key: nobody
@@ -54,15 +73,36 @@ func (h *APIHandler) read(w http.ResponseWriter, r *http.Request, subject string
 	if err != nil {
 		return problem.Wrap(problem.NoWorker, err, "")
 	}
-	var found readAnswer
+	return passOn(w, answer)
+}
+
+// passOn tells the shop what a worker answered.
+func passOn(w http.ResponseWriter, answer []byte) error {
+	var found workerAnswer
 	if err := json.Unmarshal(answer, &found); err != nil {
-		return problem.Wrap(problem.Internal, err, "")
+		return problem.Wrap(problem.Internal, fmt.Errorf("read a worker's answer: %w", err), "")
 	}
 	return writeResult(w, found.Status, found.Body)
 }
 
-// pathValue is a parameter of the path, decoded once: an out_trade_no may hold
-// "|" and "*", which clients may or may not escape.
+func pathOutTradeNo(r *http.Request) (pay.OutTradeNo, error) {
+	no, err := pay.ParseOutTradeNo(pathValue(r, "out_trade_no"))
+	if err != nil {
+		return "", problem.New(problem.NotFound, err.Error())
+	}
+	return no, nil
+}
+
+func pathOutRefundNo(r *http.Request) (pay.OutRefundNo, error) {
+	no, err := pay.ParseOutRefundNo(pathValue(r, "out_refund_no"))
+	if err != nil {
+		return "", problem.New(problem.NotFound, err.Error())
+	}
+	return no, nil
+}
+
+// pathValue is a parameter of the path, decoded once: numbers may hold "|", "*"
+// and "@", which clients may or may not escape.
 func pathValue(r *http.Request, name string) string {
 	raw := chi.URLParam(r, name)
 	if r.URL.RawPath == "" {

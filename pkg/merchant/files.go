@@ -101,7 +101,7 @@ func (p *problems) apiKeys(setting string, files []string) []Secret {
 }
 
 func (p *problems) clientCertificate(c *Credentials, file string) {
-	if file == "" || c.PrivateKey == nil {
+	if file == "" || c.PrivateKey == nil { // without the key, missing or privateKey has said so
 		return
 	}
 	certificate, err := parseFile("client_certificate_file", file, func(text []byte) (*tls.Certificate, error) {
@@ -120,6 +120,9 @@ func (p *problems) clientCertificate(c *Credentials, file string) {
 
 // missing names what the merchant's protocol cannot do without.
 func (p *problems) missing(c *Credentials, files Files) {
+	if files.ClientCertificate != "" && files.PrivateKey == "" {
+		p.addf("private_key_file is not set: client_certificate_file is of no use without the key that belongs to it")
+	}
 	if c.Merchant.Protocol == pay.ProtocolV2 {
 		if len(files.APIv2Keys) == 0 {
 			p.addf("api_v2_key_files is empty: protocol v2 signs with an APIv2 key")

@@ -94,6 +94,8 @@ func TestLoadCredentials_names_the_file_and_the_fix(t *testing.T) {
 			[]string{"client_certificate_file", "named.pem", "does not belong"}},
 		"no certificate at all": {func(f *merchant.Files) { f.ClientCertificate = write(t, "named.pem", []byte("x")) },
 			[]string{"client_certificate_file", "named.pem"}},
+		"a certificate without its key": {func(f *merchant.Files) { f.PrivateKey = "" },
+			[]string{"client_certificate_file is of no use"}},
 		"nothing": {func(f *merchant.Files) { *f = merchant.Files{} },
 			[]string{"private_key_file is not set", "api_v3_key_files is empty", "platform_certificates: true"}},
 	} {

@@ -14,6 +14,7 @@ type Merchant struct {
 	Apps                 []App
 	Protocol             pay.Protocol
 	Serial               string // of the merchant's API certificate, upper-case hex; signs our calls
+	SignTypeV2           string // how calls of protocol v2 are signed: HMAC-SHA256 (also if empty) or MD5
 	PlatformCertificates bool   // fetch WeChat Pay's certificates for this merchant
 	APIKeys              []APIKey
 	Policies             pay.Policies

@@ -52,6 +52,9 @@ type Relay struct {
 
 	mu       sync.Mutex
 	unmarked map[string]pay.Publication // receipts that could not be written down yet, by event id
+	// Of the sweep: it takes younger rows while no fast path is behind.
+	publishing int
+	busyUntil  time.Time
 }
 
 // New makes a relay. Run must be called for it to do anything.
@@ -127,11 +130,20 @@ func (r *Relay) withWhatIsThere(batch []pay.Outgoing) []pay.Outgoing {
 }
 
 func (r *Relay) relayFast(ctx context.Context, batch []pay.Outgoing) {
+	r.busy(1)
+	defer r.busy(-1)
 	for part := range slices.Chunk(batch, maxBatch) {
 		if err := r.relay(ctx, part, pathFast); err != nil {
 			r.log.WarnContext(ctx, "events wait for the sweep", "events", len(part), "error", err)
 		}
 	}
+}
+
+// busy counts the publishes of the fast path that are under way.
+func (r *Relay) busy(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.publishing += n
 }
 
 // relay publishes one batch and marks what has a receipt. What has one from
@@ -143,6 +155,9 @@ func (r *Relay) relay(ctx context.Context, batch []pay.Outgoing, path string) er
 	receipts, unsent := r.recall(batch)
 	published, err := r.stream.PublishEvents(ctx, unsent)
 	r.metrics.count(published, path)
+	if path == pathSweep {
+		r.heed(published, time.Now())
+	}
 	if receipts = append(receipts, published...); len(receipts) > 0 {
 		if markErr := r.rows.MarkPublished(ctx, receipts); markErr != nil {
 			r.remember(receipts)

@@ -93,6 +93,7 @@ func (b *bundle) messages() uint64 {
 }
 
 func (b *bundle) run(rows outbox.Rows) *outbox.Relay {
+	b.t.Helper()
 	relay := outbox.New(rows, b.bus, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	ctx, cancel := context.WithCancel(context.WithoutCancel(b.t.Context()))
 	ended := make(chan error, 1)

@@ -39,6 +39,7 @@ type Anomaly struct {
 	MchID         MchID
 	OutTradeNo    OutTradeNo
 	TransactionID TransactionID
+	OutRefundNo   OutRefundNo // of AnomalyRefundOverrun: the refund that went over
 	Policy        Policy
 	State         AnomalyState
 	ExpectedFen   Fen
@@ -51,6 +52,7 @@ type Policies struct {
 	LatePayment    Policy
 	DoublePayment  Policy
 	AmountMismatch Policy
+	RefundFunds    string // FundsDefault or FundsAvailable; empty: default
 }
 
 // For returns the policy for a kind of anomaly, with the default where none is set:

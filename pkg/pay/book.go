@@ -10,16 +10,26 @@ import (
 type Book struct {
 	Order    *Order // nil: we have no such order
 	Payments map[TransactionID]Payment
+	Refunds  map[OutRefundNo]*Refund
+	Attempts map[OutRefundNo][]Attempt // of refunds whose failure is to be judged
+
+	funds string // where refunds take their money; from the policies of the call
 }
 
 // Change is what one observation did to a book. The zero value is "nothing".
 type Change struct {
-	Letter  *LetterCause // it could not be settled; nothing else is set
-	History []HistoryEntry
-	Payment *Payment // a new one
-	Anomaly *Anomaly // a new one
-	Events  []Event
-	Touched bool // the order's row differs from before
+	Letter    *LetterCause // it could not be settled; nothing else but CheckNow is set
+	Refusal   *Refusal     // a wish was not granted; nothing else is set
+	History   []HistoryEntry
+	Payment   *Payment        // a new one
+	Anomalies []Anomaly       // new ones
+	NewRefund *Refund         // put into the book by this change; it may move on
+	Refund    *Refund         // what the observation was about, as it stands now
+	GivenBack []TransactionID // payments that are refunded in full now
+	Events    []Event
+	Touched   bool // the order's row differs from before
+	Notified  bool // a known payment was told of by WeChat itself for the first time
+	CheckNow  bool // WeChat is to be asked about the order at once
 }
 
 // Outcome names what the change amounts to.
@@ -50,6 +60,7 @@ func NewOrder(o Order, by Source) (*Book, Change) {
 // observation give the same change, and applying an observation a second time
 // changes nothing.
 func (b *Book) Apply(obs Observation, policies Policies) Change {
+	b.funds = policies.RefundFunds
 	if b.Order == nil {
 		return b.applyUnknown(obs)
 	}
@@ -65,6 +76,12 @@ func (b *Book) Apply(obs Observation, policies Policies) Change {
 		return b.applyPrepared(obs)
 	case ObservedRefused:
 		return b.applyRefused(obs)
+	case ObservedRefundRequested:
+		return b.applyRefundRequest(obs)
+	case ObservedRefund:
+		return b.applyRefund(obs)
+	case ObservedRefundMissing:
+		return b.applyRefundMissing(obs)
 	case ObservedOpen:
 	}
 	return Change{}
@@ -73,7 +90,13 @@ func (b *Book) Apply(obs Observation, policies Policies) Change {
 // applyUnknown: money for a number that we do not know must be kept; anything
 // else about it tells us nothing.
 func (b *Book) applyUnknown(obs Observation) Change {
-	if obs.Kind != ObservedPaid {
+	switch obs.Kind {
+	case ObservedPaid:
+	case ObservedRefundRequested:
+		return refuse(RefusedUnknownPayment, "there is no order %s", obs.OutTradeNo)
+	case ObservedRefund:
+		return Change{Letter: &LetterCause{Reason: LetterUnknownOrder, Detail: fmt.Sprintf("refund %s of %d fen is for order %s, which is not known yet", obs.OutRefundNo, obs.RefundAmount, obs.OutTradeNo)}}
+	case ObservedOpen, ObservedClosed, ObservedPrepared, ObservedRefused, ObservedRefundMissing:
 		return Change{}
 	}
 	return Change{Letter: &LetterCause{Reason: LetterUnknownOrder, Detail: fmt.Sprintf("payment %s of %d fen is for order %s, which is not known yet", obs.TransactionID, obs.Amount, obs.OutTradeNo)}}
@@ -104,8 +127,8 @@ func (b *Book) crossCheck(obs Observation) *LetterCause {
 }
 
 func (b *Book) applyPaid(obs Observation, policies Policies) Change {
-	if _, known := b.Payments[obs.TransactionID]; known {
-		return Change{}
+	if known, is := b.Payments[obs.TransactionID]; is {
+		return b.confirm(known, obs)
 	}
 	var c Change
 	c.Payment = b.record(obs)
@@ -114,14 +137,28 @@ func (b *Book) applyPaid(obs Observation, policies Policies) Change {
 		b.pay(&c, obs, false)
 		return c
 	}
-	c.Anomaly = b.anomaly(kind, obs, policies)
-	late := kind == AnomalyLatePayment
-	b.note(&c, b.entry(obs, string(kind), b.Order.State, fmt.Sprintf("policy %s: %s", c.Anomaly.Policy, c.Anomaly.State)))
-	b.tell(&c, FactOrderAnomaly, obs.ObservedAt, c.Anomaly)
-	if c.Anomaly.State == AnomalyAccepted {
-		b.pay(&c, obs, late)
+	a := b.anomaly(kind, obs, policies)
+	c.Anomalies = append(c.Anomalies, *a)
+	b.note(&c, b.entry(obs, string(kind), b.Order.State, fmt.Sprintf("policy %s: %s", a.Policy, a.State)))
+	b.tell(&c, FactOrderAnomaly, obs.ObservedAt, a)
+	switch {
+	case a.State == AnomalyAccepted:
+		b.pay(&c, obs, kind == AnomalyLatePayment)
+	case a.Policy == PolicyRefund:
+		b.autoRefund(&c, obs, *a)
 	}
 	return c
+}
+
+// confirm: a payment that we know. That WeChat tells of it by itself is worth
+// remembering once: it says whether notifications arrive.
+func (b *Book) confirm(known Payment, obs Observation) Change {
+	if obs.Source != SourceNotification || !known.NotifiedAt.IsZero() {
+		return Change{}
+	}
+	known.NotifiedAt = obs.ObservedAt
+	b.Payments[obs.TransactionID] = known
+	return Change{Notified: true}
 }
 
 // anomalyOf names what is wrong with a payment, the gravest first, or says
@@ -157,6 +194,9 @@ func (b *Book) record(obs Observation) *Payment {
 		Amount: obs.Amount, PayerTotal: obs.PayerTotal, Currency: obs.Currency,
 		OpenID: obs.OpenID, TradeType: obs.TradeType, BankType: obs.BankType,
 		PaidAt: obs.PaidAt, ObservedAt: obs.ObservedAt,
+	}
+	if obs.Source == SourceNotification {
+		p.NotifiedAt = obs.ObservedAt
 	}
 	b.Payments[obs.TransactionID] = p
 	return &p

@@ -5,17 +5,22 @@ import "time"
 // CommandKind is a noun and an imperative, such as "order.create".
 type CommandKind string
 
-// CommandOrderCreate places an order.
-const CommandOrderCreate CommandKind = "order.create"
+// The commands.
+const (
+	CommandOrderCreate  CommandKind = "order.create"
+	CommandOrderClose   CommandKind = "order.close"
+	CommandRefundCreate CommandKind = "refund.create"
+)
 
 // Command is one request of a shop, on its way to the worker.
 type Command struct {
 	ID          CommandID
 	MchID       MchID
 	Kind        CommandKind
-	OutTradeNo  OutTradeNo
-	Digest      string // hex SHA-256 of what the command means
-	Body        []byte // JSON
+	OutTradeNo  OutTradeNo  // may be empty for a refund that names its payment by transaction_id
+	OutRefundNo OutRefundNo // of refund.create
+	Digest      string      // hex SHA-256 of what the command means
+	Body        []byte      // JSON
 	ReceivedAt  time.Time
 	Deadline    time.Time // past it the command is recorded as expired and WeChat is not called
 	Reply       string    // the caller's inbox; empty: nobody waits
@@ -37,14 +42,15 @@ const (
 
 // CommandResult is a command's end, as the commands table and the reply hold it.
 type CommandResult struct {
-	ID         CommandID
-	MchID      MchID
-	Kind       CommandKind
-	OutTradeNo OutTradeNo
-	Digest     string
-	Outcome    CommandOutcome
-	Status     int    // HTTP status for the shop
-	Body       []byte // JSON for the shop: the order or a problem
-	ReceivedAt time.Time
-	FinishedAt time.Time
+	ID          CommandID
+	MchID       MchID
+	Kind        CommandKind
+	OutTradeNo  OutTradeNo
+	OutRefundNo OutRefundNo
+	Digest      string
+	Outcome     CommandOutcome
+	Status      int    // HTTP status for the shop
+	Body        []byte // JSON for the shop: the order or a problem
+	ReceivedAt  time.Time
+	FinishedAt  time.Time
 }

@@ -46,6 +46,15 @@ type Entry struct {
 	Delivery    *Delivery // nil for an observation that has no bytes to keep
 	Observation *Observation
 	Letter      *LetterCause
+	Hint        *RefundHint // somebody's word without proof: ask WeChat
+}
+
+// RefundHint names a refund that may have moved, by a message that nobody signed.
+type RefundHint struct {
+	MchID       MchID
+	OutRefundNo OutRefundNo
+	OutTradeNo  OutTradeNo
+	Protocol    Protocol
 }
 
 // LetterCause is why an entry becomes a letter.
@@ -76,4 +85,6 @@ type Result struct {
 	Outcome Outcome
 	Letter  *LetterCause // why, for OutcomeLettered
 	Order   *Order       // as it stands now, where there is one
+	Refund  *Refund      // of an observation about a refund: as it stands now, where there is one
+	Refusal *Refusal     // why a requested refund was not taken; the books are as before
 }

@@ -12,4 +12,4 @@
 // It leaves to others: where rows live, how bytes are verified, who is told.
 package pay
 
-//go:generate go test -count=1 -run TestOrderDiagram_in_the_docs_is_the_table . -update
+//go:generate go test -count=1 -run TestDiagrams_in_the_docs_are_the_tables . -update

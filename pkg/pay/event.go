@@ -1,6 +1,7 @@
 package pay
 
 import (
+	"strconv"
 	"strings"
 	"time"
 )
@@ -16,6 +17,12 @@ const (
 	FactOrderClosed   Fact = "order.closed"
 	FactOrderFailed   Fact = "order.failed"
 	FactOrderAnomaly  Fact = "order.anomaly"
+
+	FactRefundRequested Fact = "refund.requested"
+	FactRefundSucceeded Fact = "refund.succeeded"
+	FactRefundClosed    Fact = "refund.closed"
+	FactRefundAbnormal  Fact = "refund.abnormal"
+	FactRefundFailed    Fact = "refund.failed"
 )
 
 // Event is a fact for others: the whole order as of then.
@@ -24,16 +31,27 @@ type Event struct {
 	At      time.Time
 	Order   Order    // as it stands after the fact
 	Anomaly *Anomaly // of FactOrderAnomaly
+	Refund  *Refund  // of the facts about a refund
 }
 
 // Key names the fact for ever: merchant, number, fact, and the transaction
-// where the fact is about one. The event's id is derived from it, so that the
+// or refund where the fact is about one. The event's id is derived from it, so that the
 // same fact has the same id after any replay or restore.
 func (e Event) Key() string {
 	parts := []string{string(e.Order.MchID), string(e.Order.OutTradeNo), string(e.Fact)}
 	switch {
 	case e.Anomaly != nil:
 		parts = append(parts, string(e.Anomaly.Kind), string(e.Anomaly.TransactionID))
+		if e.Anomaly.OutRefundNo != "" {
+			parts = append(parts, string(e.Anomaly.OutRefundNo))
+		}
+	case e.Refund != nil:
+		parts = append(parts, string(e.Refund.OutRefundNo))
+		// A refund can become abnormal again after it was driven on, and fail
+		// only once: rounds before the first are not told apart.
+		if e.Fact == FactRefundAbnormal && e.Refund.AbnormalRounds > 1 {
+			parts = append(parts, strconv.Itoa(e.Refund.AbnormalRounds))
+		}
 	case e.Fact == FactOrderPaid:
 		parts = append(parts, string(e.Order.TransactionID))
 	}

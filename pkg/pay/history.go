@@ -7,10 +7,13 @@ type HistoryEntry struct {
 	MchID         MchID
 	OutTradeNo    OutTradeNo
 	Sequence      int64  // the order's sequence after this entry
-	What          string // created, prepared, refused, closed, paid, renewed, or an anomaly's kind
+	What          string // created, prepared, refused, closed, paid, renewed, refund_<state>, or an anomaly's kind
 	Source        Source
 	From, To      OrderState // equal where the state did not move
 	TransactionID TransactionID
+	OutRefundNo   OutRefundNo
+	RefundFrom    RefundState // empty: the refund is new
+	RefundTo      RefundState // empty: the entry is about no refund
 	DeliveryID    DeliveryID
 	KeyID         string
 	Detail        string

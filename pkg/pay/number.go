@@ -33,9 +33,10 @@ type CommandID string
 // Shapes of numbers from the outside. Order numbers: 6 to 32 characters
 // (WeChat Pay doc 4012791834); mchid and appid: at most 32.
 var (
-	mchIDShape      = regexp.MustCompile(`^[0-9]{8,32}$`)
-	outTradeNoShape = regexp.MustCompile(`^[0-9A-Za-z_\-|*]{6,32}$`)
-	appIDShape      = regexp.MustCompile(`^[0-9A-Za-z_\-]{1,32}$`)
+	mchIDShape       = regexp.MustCompile(`^[0-9]{8,32}$`)
+	outTradeNoShape  = regexp.MustCompile(`^[0-9A-Za-z_\-|*]{6,32}$`)
+	outRefundNoShape = regexp.MustCompile(`^[0-9A-Za-z_\-|*@]{1,64}$`) // WeChat Pay doc 4012791862
+	appIDShape       = regexp.MustCompile(`^[0-9A-Za-z_\-]{1,32}$`)
 )
 
 // ParseMchID checks the shape of a merchant number.
@@ -52,6 +53,14 @@ func ParseOutTradeNo(s string) (OutTradeNo, error) {
 		return "", fmt.Errorf("out_trade_no must be 6 to 32 of 0-9 A-Z a-z _ - | *, got %d bytes", len(s))
 	}
 	return OutTradeNo(s), nil
+}
+
+// ParseOutRefundNo checks the shape of a merchant's refund number.
+func ParseOutRefundNo(s string) (OutRefundNo, error) {
+	if !outRefundNoShape.MatchString(s) {
+		return "", fmt.Errorf("out_refund_no must be 1 to 64 of 0-9 A-Z a-z _ - | * @, got %d bytes", len(s))
+	}
+	return OutRefundNo(s), nil
 }
 
 // ParseAppID checks the shape of an appid.

@@ -12,6 +12,10 @@ const (
 	ObservedClosed   ObservationKind = "closed"   // cannot be paid any more
 	ObservedPrepared ObservationKind = "prepared" // WeChat gave a credential
 	ObservedRefused  ObservationKind = "refused"  // WeChat refused the order for good
+
+	ObservedRefundRequested ObservationKind = "refund_requested" // our side wants money to go back
+	ObservedRefund          ObservationKind = "refund"           // where WeChat sees a refund
+	ObservedRefundMissing   ObservationKind = "refund_missing"   // WeChat verifiably has no refund under this number
 )
 
 // Source says where an observation comes from.
@@ -22,6 +26,8 @@ const (
 	SourceCommand      Source = "command"      // a shop's command and its call to WeChat
 	SourceNotification Source = "notification" // WeChat told us
 	SourceQuery        Source = "query"        // we asked WeChat
+	SourceCall         Source = "call"         // WeChat answered a call that was to move something
+	SourcePolicy       Source = "policy"       // the merchant's rule for money that does not fit
 	SourceOperator     Source = "operator"     // a person decided
 )
 
@@ -53,5 +59,18 @@ type Observation struct {
 
 	// Of ObservedRefused.
 	Code   string
-	Reason string
+	Reason string // of ObservedRefundRequested: shown to the buyer
+
+	// Of the refund kinds. TransactionID and Currency are used as well.
+	OutRefundNo     OutRefundNo
+	RefundAmount    Fen
+	RefundState     RefundState // of ObservedRefund: processing, succeeded, closed or abnormal
+	RefundID        string
+	SucceededAt     time.Time
+	ReceivedAccount string
+	DrivenOn        bool          // of ObservedRefund: the answer to the call that drives an abnormal refund on
+	Origin          RefundOrigin  // of ObservedRefundRequested
+	Digest          string        // of ObservedRefundRequested
+	AskedAt         time.Time     // of ObservedRefundMissing: when the question was sent
+	Quarantine      time.Duration // of ObservedRefundMissing: see MayFail
 }

@@ -62,7 +62,11 @@ type Order struct {
 	FailureCode   string // WeChat's code of a refusal
 	FailureReason string // for people
 
-	NextCheckAt time.Time // when to ask WeChat; zero: never
+	NextCheckAt      time.Time // when to ask WeChat; zero: never
+	CheckAPI         API       // which call that is; empty means APIOrderQuery
+	CloseCount       int       // closes that WeChat accepted
+	CloseRequestedAt time.Time // the shop wants it closed before it expires
+	CheckedAt        time.Time // when WeChat last answered a query
 }
 
 // Payment is one transaction of WeChat, whether or not it paid an order.
@@ -78,4 +82,12 @@ type Payment struct {
 	BankType      string
 	PaidAt        time.Time
 	ObservedAt    time.Time
+	NotifiedAt    time.Time // when WeChat told of it by itself; zero: known by asking only
+
+	// Refunded left for good, Reserved may leave (refunds that are not resolved).
+	// Overrun is by how much the two exceed Amount: WeChat refunded more than we
+	// knew of. Refunded + Reserved <= Amount + Overrun, always.
+	Refunded Fen
+	Reserved Fen
+	Overrun  Fen
 }

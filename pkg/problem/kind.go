@@ -45,6 +45,12 @@ const (
 	Expired     Kind = "expired"
 	Unavailable Kind = "unavailable"
 	NumberInUse Kind = "number_in_use"
+
+	OrderPaid         Kind = "order_paid"
+	NotPaid           Kind = "not_paid"
+	RefundNumberTaken Kind = "refund_number_taken"
+	RefundExceeds     Kind = "refund_exceeds"
+	NotAbnormal       Kind = "not_abnormal"
 )
 
 // What fenflow leans on (FEN-5xxx).

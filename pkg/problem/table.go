@@ -36,6 +36,11 @@ func Table() []Entry {
 		{Expired, "FEN-4003", "command came too late and was not carried out", "Send the same request again, with the same number.", http.StatusServiceUnavailable, Ack, ExitUnavailable},
 		{Unavailable, "FEN-4004", "outcome is not known yet", "Repeat the same request with the same number; it cannot take effect twice.", http.StatusServiceUnavailable, Ack, ExitUnavailable},
 		{NumberInUse, "FEN-4005", "number is in use at WeChat Pay with other parameters", "Use a new out_trade_no. The order under this number is checked by itself.", http.StatusConflict, Ack, ExitRefused},
+		{OrderPaid, "FEN-4006", "order is paid", "A paid order cannot be closed. Deliver it, or give the money back with `POST /v1/refunds`.", http.StatusConflict, Ack, ExitRefused},
+		{NotPaid, "FEN-4007", "order is not paid", "Wait for `order.paid`, or ask with `POST /v1/orders/{out_trade_no}/check`; then send the same request again. Money that is held for an operator is named by its transaction_id.", http.StatusUnprocessableEntity, Ack, ExitRefused},
+		{RefundNumberTaken, "FEN-4008", "out_refund_no is taken by another refund", "Read it with `GET /v1/refunds/{out_refund_no}`. To repeat a refund, send its first request unchanged; only a refund that was never asked for gets a new number, because every number pays once.", http.StatusConflict, Ack, ExitRefused},
+		{RefundExceeds, "FEN-4009", "refund is more than is left of the payment", "The message says how much is left; `GET /v1/orders/{out_trade_no}/history` lists the refunds that took the rest. Nothing was recorded under this number.", http.StatusUnprocessableEntity, Ack, ExitRefused},
+		{NotAbnormal, "FEN-4010", "refund is not abnormal", "Read it with `GET /v1/refunds/{out_refund_no}`: only an abnormal refund is driven on; all others go on or end by themselves.", http.StatusConflict, Ack, ExitRefused},
 
 		{BrokerUnavailable, "FEN-5001", "NATS cannot be reached, or is full or slow", "Check NATS and its stream limits; nothing was acknowledged, so WeChat Pay and shops repeat.", http.StatusServiceUnavailable, Retry, ExitUnavailable},
 		{DatabaseUnavailable, "FEN-5002", "PostgreSQL cannot be reached", "Check PostgreSQL and `postgres.url`; messages wait in NATS meanwhile.", http.StatusServiceUnavailable, Retry, ExitUnavailable},

@@ -40,14 +40,20 @@ func (s *Service) commitOnce(ctx context.Context, entries []pay.Entry) error {
 	s.relay.Hand(settled.Events)
 	s.metrics.settled(settled, time.Since(began))
 	s.report(ctx, entries, settled)
+	s.retryEarly(ctx, entries, settled)
 	return nil
 }
 
+// policiesOf are the merchant's rules for money that does not fit; a policy that
+// refunds takes it from where the merchant's other refunds do.
 func (s *Service) policiesOf(mchid pay.MchID) pay.Policies {
-	if credentials, known := s.merchants.Credentials(mchid); known {
-		return credentials.Merchant.Policies
+	credentials, known := s.merchants.Credentials(mchid)
+	if !known {
+		return pay.Policies{}
 	}
-	return pay.Policies{}
+	policies := credentials.Merchant.Policies
+	policies.RefundFunds = credentials.Merchant.RefundFunds
+	return policies
 }
 
 // broken is the letter for an entry that the database refuses. Only what we

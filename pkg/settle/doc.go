@@ -2,7 +2,8 @@
 //
 // Its job: each envelope is verified again on the stored bytes, decrypted and
 // read as an observation; observations and letters of up to 500 envelopes are
-// one commit. Its neighbours: bus hands it arrivals, wechatpay opens them,
+// one commit. A refund notice of v2, which nobody signs, is read as a hint: it
+// makes its refund due to be asked about, and moves nothing. Its neighbours: bus hands it arrivals, wechatpay opens them,
 // store commits them, outbox relays the events of the commit.
 //
 // It guarantees that when Settle returns nil, each arrival has its effect or

@@ -91,6 +91,24 @@ func (p platform) pays(t testing.TB, no pay.OutTradeNo, tx string, total pay.Fen
 	return p.says(t, "TRANSACTION.SUCCESS", paid(no, tx, total))
 }
 
+// refunds makes a signed notice of where a refund stands.
+func (p platform) refunds(t testing.TB, no pay.OutTradeNo, tx, refund, status string, amount pay.Fen) wechatpay.Arrival {
+	t.Helper()
+	r := resource{
+		"mchid": string(mchid), "out_trade_no": string(no), "transaction_id": tx, "out_refund_no": refund, "refund_id": "50000" + refund,
+		"refund_status": status, "user_received_account": "招商银行信用卡0403",
+		"amount": resource{"total": 100, "refund": int64(amount), "payer_total": 100, "payer_refund": int64(amount)},
+	}
+	if status == "SUCCESS" {
+		r["success_time"] = time.Now().UTC().Format(time.RFC3339)
+	}
+	event := "REFUND." + status
+	if status != "SUCCESS" && status != "CLOSED" && status != "ABNORMAL" { // there are no other events
+		event = "REFUND.SUCCESS"
+	}
+	return p.says(t, event, r)
+}
+
 func (p platform) signed(t testing.TB, body []byte) wechatpay.Arrival {
 	t.Helper()
 	now := time.Now().UTC().Truncate(time.Microsecond)

@@ -21,9 +21,6 @@ import (
 // one. Past it, the envelope becomes a letter that can be replayed.
 const refreshTimeout = 15 * time.Second
 
-// refundsNotBooked is the detail of a refund notice's letter.
-const refundsNotBooked = "refund notices are not booked by this version; replay after upgrading"
-
 // read verifies and reads one envelope. Whatever is wrong with it, an entry
 // comes out: an observation, a letter, or bytes for the archive only. The error
 // is ours alone: keys could not be looked up, and nothing is decided.
@@ -91,7 +88,7 @@ func entryOf(d pay.Delivery, n wechatpay.Notification) pay.Entry {
 	d.KeyID, d.NotificationID, d.EventType = n.KeyID, n.ID, n.EventType
 	d.OutTradeNo, d.TransactionID = n.OutTradeNo(), n.TransactionID()
 	if n.Refund != nil {
-		return letter(d, pay.LetterInternal, refundsNotBooked)
+		return refundEntry(d, n)
 	}
 	obs, concerns := n.Observation(pay.SourceNotification)
 	if !concerns {

@@ -45,6 +45,9 @@ type Options struct {
 	Merchants Merchants
 	Keys      Keys
 	Relay     Relay
+	// Retry settles the waiting letters of an order, once its payment is in the
+	// books; nil leaves them to the letter sweep.
+	Retry func(ctx context.Context, mchid pay.MchID, no pay.OutTradeNo) (int, error)
 	// Retryable says whether an error of Books may go away by itself.
 	Retryable func(error) bool
 	// Open reads an envelope; wechatpay.Open everywhere but in tests.
@@ -63,6 +66,8 @@ type Service struct {
 	merchants Merchants
 	keys      Keys
 	relay     Relay
+	early     early
+	retry     func(context.Context, pay.MchID, pay.OutTradeNo) (int, error)
 	retryable func(error) bool
 	open      func(wechatpay.Envelope, *merchant.Credentials) (wechatpay.Notification, error)
 	now       func() time.Time
@@ -77,7 +82,7 @@ func New(o Options) *Service {
 	}
 	return &Service{
 		books: o.Books, merchants: o.Merchants, keys: o.Keys, relay: o.Relay,
-		retryable: o.Retryable, open: o.Open, now: o.Now, log: o.Log, metrics: newMetrics(o.Registry),
+		retry: o.Retry, retryable: o.Retryable, open: o.Open, now: o.Now, log: o.Log, metrics: newMetrics(o.Registry),
 	}
 }
 

@@ -103,11 +103,8 @@ func poison(t *testing.T, b *bundle) map[string]struct {
 	all["unreadable in the pack"] = bad{wechatpay.Arrival{Deliveries: 1, Unreadable: "checksum differs", Envelope: wechatpay.Envelope{
 		DeliveryID: "01980000-0000-7000-8000-000000000001", ReceivedAt: time.Now().UTC(), Body: []byte("\x00raw"),
 	}}, "malformed"}
-	all["refund notice"] = bad{p.says(t, "REFUND.SUCCESS", resource{
-		"mchid": string(mchid), "out_trade_no": string(number(500)), "transaction_id": transaction(500), "out_refund_no": "R1", "refund_id": "50000",
-		"refund_status": "SUCCESS", "success_time": time.Now().UTC().Format(time.RFC3339), "user_received_account": "x",
-		"amount": resource{"total": 100, "refund": 100, "payer_total": 100, "payer_refund": 100},
-	}), "internal"}
+	all["refund of a payment that is not known"] = bad{p.refunds(t, number(500), transaction(500), "R1", "SUCCESS", 100), "unknown_order"}
+	all["refund that ended in no known way"] = bad{p.refunds(t, number(500), transaction(500), "R2", "VANISHED", 100), "malformed"}
 	return all
 }
 

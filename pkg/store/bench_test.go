@@ -35,3 +35,28 @@ func BenchmarkSettle500(b *testing.B) {
 	require.Equal(b, orders, elapsed)
 	b.ReportMetric(float64(orders)/b.Elapsed().Seconds(), "orders/s")
 }
+
+// BenchmarkSettleRefunds500 settles batches of 500 notices that a requested
+// refund succeeded: two steps, two lines of history and an event each.
+func BenchmarkSettleRefunds500(b *testing.B) {
+	const size = 500
+	books := setup(b)
+	settled := 0
+	for b.Loop() {
+		b.StopTimer()
+		paid, asked, gone := make([]pay.Entry, size), make([]pay.Entry, size), make([]pay.Entry, size)
+		for i, o := range books.placeMany(size) {
+			payment, wished := payment(o, txOf(o)), wish(o, refundOf(o, 1), 40)
+			paid[i].Observation, asked[i].Observation = &payment, &wished
+			gone[i] = arrived(seen(o, refundOf(o, 1), 40, pay.RefundSucceeded))
+		}
+		books.settle(paid...)
+		books.settle(asked...)
+		b.StartTimer()
+		result, err := books.Settle(b.Context(), gone, defaults)
+		require.NoError(b, err)
+		settled += len(result.Events)
+	}
+	b.ReportMetric(float64(settled)/b.Elapsed().Seconds(), "refunds/s")
+	books.mustBalance()
+}

@@ -1,12 +1,15 @@
 package store
 
 import (
+	"time"
+
 	"github.com/fenflow/fenflow/pkg/pay"
 )
 
 // historyColumns are the lines of history that a batch wrote.
 type historyColumns struct {
 	mchid, outTradeNo, what, source, from, to, transactionID, deliveryID, keyID, detail texts
+	outRefundNo, refundFrom, refundTo                                                   texts
 	sequence                                                                            integers
 	at                                                                                  instants
 }
@@ -25,10 +28,16 @@ func (c *historyColumns) add(h pay.HistoryEntry, deliveryID string) {
 	c.keyID = append(c.keyID, h.KeyID)
 	c.detail = append(c.detail, legible(h.Detail))
 	c.at = append(c.at, h.At)
+	c.outRefundNo = append(c.outRefundNo, string(h.OutRefundNo))
+	c.refundFrom = append(c.refundFrom, string(h.RefundFrom))
+	c.refundTo = append(c.refundTo, string(h.RefundTo))
 }
 
 func (c *historyColumns) args() []any {
-	return []any{c.mchid, c.outTradeNo, c.sequence, c.what, c.source, c.from, c.to, c.transactionID, c.deliveryID, c.keyID, c.detail, c.at}
+	return []any{
+		c.mchid, c.outTradeNo, c.sequence, c.what, c.source, c.from, c.to, c.transactionID, c.deliveryID, c.keyID, c.detail, c.at,
+		c.outRefundNo, c.refundFrom, c.refundTo,
+	}
 }
 
 // outboxColumns are the events that a batch caused.
@@ -49,42 +58,18 @@ func (c *outboxColumns) args() []any {
 	return []any{c.eventID, c.mchid, c.outTradeNo, c.fact, c.payload}
 }
 
-// paymentColumns are the payments that a batch met for the first time.
-type paymentColumns struct {
-	mchid, transactionID, outTradeNo, currency, openID, tradeType, bankType texts
-	amount, payerTotal                                                      integers
-	paidAt, observedAt                                                      instants
-}
-
-func (c *paymentColumns) add(p *pay.Payment) {
-	c.mchid = append(c.mchid, string(p.MchID))
-	c.transactionID = append(c.transactionID, string(p.TransactionID))
-	c.outTradeNo = append(c.outTradeNo, string(p.OutTradeNo))
-	c.amount = append(c.amount, int64(p.Amount))
-	c.payerTotal = append(c.payerTotal, int64(p.PayerTotal))
-	c.currency = append(c.currency, p.Currency)
-	c.openID = append(c.openID, string(p.OpenID))
-	c.tradeType = append(c.tradeType, p.TradeType)
-	c.bankType = append(c.bankType, p.BankType)
-	c.paidAt = append(c.paidAt, p.PaidAt)
-	c.observedAt = append(c.observedAt, p.ObservedAt)
-}
-
-func (c *paymentColumns) args() []any {
-	return []any{c.mchid, c.transactionID, c.outTradeNo, c.amount, c.payerTotal, c.currency, c.openID, c.tradeType, c.bankType, c.paidAt, c.observedAt}
-}
-
 // anomalyColumns are the anomalies that a batch found.
 type anomalyColumns struct {
-	mchid, transactionID, kind, outTradeNo, policy, state texts
-	expected, actual                                      integers
-	observedAt                                            instants
+	mchid, transactionID, kind, outRefundNo, outTradeNo, policy, state texts
+	expected, actual                                                   integers
+	observedAt                                                         instants
 }
 
 func (c *anomalyColumns) add(a *pay.Anomaly) {
 	c.mchid = append(c.mchid, string(a.MchID))
 	c.transactionID = append(c.transactionID, string(a.TransactionID))
 	c.kind = append(c.kind, string(a.Kind))
+	c.outRefundNo = append(c.outRefundNo, string(a.OutRefundNo))
 	c.outTradeNo = append(c.outTradeNo, string(a.OutTradeNo))
 	c.policy = append(c.policy, string(a.Policy))
 	c.state = append(c.state, string(a.State))
@@ -94,5 +79,21 @@ func (c *anomalyColumns) add(a *pay.Anomaly) {
 }
 
 func (c *anomalyColumns) args() []any {
-	return []any{c.mchid, c.transactionID, c.kind, c.outTradeNo, c.policy, c.state, c.expected, c.actual, c.observedAt}
+	return []any{
+		c.mchid, c.transactionID, c.kind, c.outTradeNo, c.policy, c.state, c.expected, c.actual, c.observedAt, c.outRefundNo,
+	}
 }
+
+// givenBackColumns are payments whose whole amount went back to the buyer.
+type givenBackColumns struct {
+	mchid, transactionID texts
+	at                   instants
+}
+
+func (c *givenBackColumns) add(mchid pay.MchID, id pay.TransactionID, at time.Time) {
+	c.mchid = append(c.mchid, string(mchid))
+	c.transactionID = append(c.transactionID, string(id))
+	c.at = append(c.at, at)
+}
+
+func (c *givenBackColumns) args() []any { return []any{c.mchid, c.transactionID, c.at} }

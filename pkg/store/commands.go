@@ -25,8 +25,8 @@ func (s *Store) FinishCommand(ctx context.Context, r pay.CommandResult) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	_, err := s.db.ExecContext(ctx, finishCommandSQL,
-		string(r.MchID), string(r.ID), string(r.Kind), string(r.OutTradeNo), r.Digest, string(r.Outcome), r.Status,
-		present(r.Body), r.ReceivedAt.UTC(), r.FinishedAt.UTC())
+		string(r.MchID), string(r.ID), string(r.Kind), string(r.OutTradeNo), string(r.OutRefundNo), r.Digest,
+		string(r.Outcome), r.Status, present(r.Body), r.ReceivedAt.UTC(), r.FinishedAt.UTC())
 	return failed(ctx, "finish command", err)
 }
 
@@ -51,22 +51,23 @@ func (s *Store) Command(ctx context.Context, mchid pay.MchID, id pay.CommandID) 
 }
 
 type commandRow struct {
-	MchID      string    `db:"mchid"`
-	CommandID  string    `db:"command_id"`
-	Kind       string    `db:"kind"`
-	OutTradeNo string    `db:"out_trade_no"`
-	Digest     string    `db:"digest"`
-	Outcome    string    `db:"outcome"`
-	Status     int       `db:"status"`
-	Body       []byte    `db:"body"`
-	ReceivedAt time.Time `db:"received_at"`
-	FinishedAt time.Time `db:"finished_at"`
+	MchID       string    `db:"mchid"`
+	CommandID   string    `db:"command_id"`
+	Kind        string    `db:"kind"`
+	OutTradeNo  string    `db:"out_trade_no"`
+	OutRefundNo string    `db:"out_refund_no"`
+	Digest      string    `db:"digest"`
+	Outcome     string    `db:"outcome"`
+	Status      int       `db:"status"`
+	Body        []byte    `db:"body"`
+	ReceivedAt  time.Time `db:"received_at"`
+	FinishedAt  time.Time `db:"finished_at"`
 }
 
 func (r *commandRow) result() pay.CommandResult {
 	return pay.CommandResult{
 		ID: pay.CommandID(r.CommandID), MchID: pay.MchID(r.MchID), Kind: pay.CommandKind(r.Kind),
-		OutTradeNo: pay.OutTradeNo(r.OutTradeNo), Digest: r.Digest, Outcome: pay.CommandOutcome(r.Outcome),
-		Status: r.Status, Body: r.Body, ReceivedAt: instant(r.ReceivedAt), FinishedAt: instant(r.FinishedAt),
+		OutTradeNo: pay.OutTradeNo(r.OutTradeNo), OutRefundNo: pay.OutRefundNo(r.OutRefundNo),
+		Digest: r.Digest, Outcome: pay.CommandOutcome(r.Outcome), Status: r.Status, Body: r.Body, ReceivedAt: instant(r.ReceivedAt), FinishedAt: instant(r.FinishedAt),
 	}
 }

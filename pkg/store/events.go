@@ -42,28 +42,50 @@ func wireEvent(id string, e pay.Event) event.Event {
 	return event.Event{
 		SpecVersion: event.SpecVersion, ID: id, Source: event.Source(string(e.Order.MchID)), Type: event.TypeOf(string(e.Fact)),
 		Subject: string(e.Order.OutTradeNo), Time: e.At.UTC(), DataContentType: event.ContentType,
-		Data: wireOrder(e.Order, e.Anomaly),
+		Data: wireOrder(e),
 	}
 }
 
-func wireOrder(o pay.Order, a *pay.Anomaly) event.Order {
-	wire := event.Order{
+// wireOrder is the whole order as of the event, with what the event is about.
+func wireOrder(e pay.Event) event.Order {
+	o := e.Order
+	return event.Order{
 		MchID: string(o.MchID), OutTradeNo: string(o.OutTradeNo), AppID: string(o.AppID), Client: string(o.Client),
 		Protocol: string(o.Protocol), Description: o.Description, AmountFen: int64(o.Amount), Currency: o.Currency,
 		OpenID: string(o.OpenID), Attach: o.Attach, State: string(o.State), Sequence: o.Sequence, Late: o.Late,
 		TransactionID: string(o.TransactionID), PaidAt: wireTime(o.PaidAt), ClosedAt: wireTime(o.ClosedAt),
 		CreatedAt: o.CreatedAt.UTC(), ExpiresAt: o.ExpiresAt.UTC(), Digest: o.Digest,
+		Failure: wireFailure(o.FailureCode, o.FailureReason), Anomaly: wireAnomaly(e.Anomaly), Refund: wireRefund(e.Refund),
 	}
-	if o.FailureCode != "" {
-		wire.Failure = &event.Failure{Code: o.FailureCode, Reason: o.FailureReason}
+}
+
+func wireAnomaly(a *pay.Anomaly) *event.Anomaly {
+	if a == nil {
+		return nil
 	}
-	if a != nil {
-		wire.Anomaly = &event.Anomaly{
-			Kind: string(a.Kind), State: string(a.State), Policy: string(a.Policy), TransactionID: string(a.TransactionID),
-			ExpectedFen: int64(a.ExpectedFen), ActualFen: int64(a.ActualFen),
-		}
+	return &event.Anomaly{
+		Kind: string(a.Kind), State: string(a.State), Policy: string(a.Policy), TransactionID: string(a.TransactionID),
+		OutRefundNo: string(a.OutRefundNo), ExpectedFen: int64(a.ExpectedFen), ActualFen: int64(a.ActualFen),
 	}
-	return wire
+}
+
+func wireRefund(r *pay.Refund) *event.Refund {
+	if r == nil {
+		return nil
+	}
+	return &event.Refund{
+		OutRefundNo: string(r.OutRefundNo), RefundID: r.RefundID, TransactionID: string(r.TransactionID),
+		AmountFen: int64(r.Amount), Currency: r.Currency, Reason: r.Reason, Origin: string(r.Origin), State: string(r.State),
+		CreatedAt: r.CreatedAt.UTC(), SucceededAt: wireTime(r.SucceededAt), ReceivedAccount: r.ReceivedAccount,
+		Failure: wireFailure(r.FailureCode, r.FailureReason),
+	}
+}
+
+func wireFailure(code, reason string) *event.Failure {
+	if code == "" {
+		return nil
+	}
+	return &event.Failure{Code: code, Reason: reason}
 }
 
 func wireTime(t time.Time) *time.Time {

@@ -32,14 +32,26 @@ func lifeOfOrders() []pay.Event {
 			TransactionID: tx, Amount: 100, Currency: pay.CNY, PaidAt: at.Add(50 * time.Second), Credential: pay.Credential{PrepayID: "wx1"}, Code: "PARAM_ERROR", Reason: "refused",
 		}
 	}
+	refunds := func(no pay.OutRefundNo, state pay.RefundState) pay.Observation {
+		obs := says(pay.ObservedRefund, "4200000001")
+		obs.OutRefundNo, obs.RefundAmount, obs.RefundState, obs.RefundID, obs.ReceivedAccount = no, 60, state, "50"+string(no), "purse"
+		return obs
+	}
+	wished := refunds("R4", "")
+	wished.Kind, wished.Origin, wished.Digest = pay.ObservedRefundRequested, pay.RefundByCommand, order.Digest
+	gone := refunds("R4", "")
+	gone.Kind, gone.AskedAt = pay.ObservedRefundMissing, at.Add(time.Hour)
 	var told []pay.Event
 	for _, life := range [][]pay.Observation{
 		{says(pay.ObservedPrepared, ""), says(pay.ObservedPaid, "4200000001"), says(pay.ObservedPaid, "4200000002")},
 		{says(pay.ObservedClosed, ""), says(pay.ObservedPaid, "4200000001")},
 		{says(pay.ObservedRefused, "")},
+		{says(pay.ObservedPaid, "4200000001"), refunds("R1", pay.RefundSucceeded), refunds("R2", pay.RefundClosed), refunds("R3", pay.RefundAbnormal)},
+		{says(pay.ObservedPaid, "4200000001"), wished, gone},
 	} {
 		book, change := pay.NewOrder(order, pay.SourceCommand)
 		told = append(told, change.Events...)
+		book.Attempts = map[pay.OutRefundNo][]pay.Attempt{"R4": {{Number: 1, StartedAt: at, FinishedAt: at.Add(time.Second), Outcome: pay.AttemptRejected}}}
 		for _, obs := range life {
 			told = append(told, book.Apply(obs, pay.Policies{}).Events...)
 		}
@@ -68,7 +80,7 @@ func TestEncodeEvents_writes_what_the_schemas_promise(t *testing.T) {
 		require.Equal(t, out.EventID, parsed.ID)
 		require.Equal(t, events[i].Order.Sequence, parsed.Data.Sequence)
 	}
-	require.Len(t, seen, 6, "every fact was told")
+	require.Len(t, seen, 11, "every fact was told")
 }
 
 // A reader of the examples may derive the ids: they are true ones.
@@ -76,7 +88,7 @@ func TestEventIDs_of_the_examples(t *testing.T) {
 	t.Parallel()
 	examples, err := filepath.Glob(filepath.Join(eventSchemas, "*.example.json"))
 	require.NoError(t, err)
-	require.Len(t, examples, 6)
+	require.Len(t, examples, 11)
 	for _, path := range examples {
 		raw, err := os.ReadFile(path)
 		require.NoError(t, err)
@@ -86,7 +98,10 @@ func TestEventIDs_of_the_examples(t *testing.T) {
 			MchID: pay.MchID(e.Data.MchID), OutTradeNo: pay.OutTradeNo(e.Data.OutTradeNo), TransactionID: pay.TransactionID(e.Data.TransactionID),
 		}}
 		if a := e.Data.Anomaly; a != nil {
-			told.Anomaly = &pay.Anomaly{Kind: pay.AnomalyKind(a.Kind), TransactionID: pay.TransactionID(a.TransactionID)}
+			told.Anomaly = &pay.Anomaly{Kind: pay.AnomalyKind(a.Kind), TransactionID: pay.TransactionID(a.TransactionID), OutRefundNo: pay.OutRefundNo(a.OutRefundNo)}
+		}
+		if r := e.Data.Refund; r != nil {
+			told.Refund = &pay.Refund{OutRefundNo: pay.OutRefundNo(r.OutRefundNo)}
 		}
 		require.Equal(t, eventID(told), e.ID, path)
 	}

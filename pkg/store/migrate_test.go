@@ -1,16 +1,20 @@
 package store_test
 
 import (
+	"database/sql"
+	"io/fs"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/pressly/goose/v3"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fenflow/fenflow/pkg/pay"
 	"github.com/fenflow/fenflow/pkg/store"
 	"github.com/fenflow/fenflow/pkg/testkit"
+	"github.com/fenflow/fenflow/schema"
 )
 
 func TestMigrate(t *testing.T) {
@@ -54,10 +58,82 @@ func TestMigrate_makes_every_table_of_the_design(t *testing.T) {
 	for _, table := range []string{
 		"orders", "payments", "refunds", "refund_attempts", "anomalies", "history", "outbox", "published", "commands",
 		"deliveries", "dead_letters", "api_budgets", "job_runs", "audit", "platform_certificates", "delivery_attempts",
+		"merchant_gears", "sweeps", "refund_hints",
 	} {
 		require.Equal(t, 1, b.count(`SELECT count(*) FROM pg_class WHERE relname = $1 AND relkind IN ('r', 'p') AND relpersistence = 'p'`, table), table)
 	}
 	require.Zero(t, b.count(`SELECT count(*) FROM information_schema.columns WHERE table_schema = 'public' AND column_name LIKE '%\_fen' AND data_type <> 'bigint'`))
+}
+
+// migrateTo brings a database to an older schema.
+func migrateTo(t *testing.T, url string, version int64) {
+	t.Helper()
+	db, err := sql.Open("postgres", url)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	files, err := fs.Sub(schema.Migrations(), "migrations")
+	require.NoError(t, err)
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithDisableGlobalRegistry(true))
+	require.NoError(t, err)
+	_, err = provider.UpTo(t.Context(), version)
+	require.NoError(t, err)
+}
+
+// What a database of the version before holds is still true after the
+// migration, and goes on from there.
+func TestMigrate_keeps_the_rows_of_the_version_before_refunds(t *testing.T) {
+	t.Parallel()
+	url := testkit.Database(t, "empty", nil)
+	migrateTo(t, url, 6)
+	b := openBooks(t, url)
+	paid, open := order("T-000001"), order("T-000002")
+	for _, statement := range []string{
+		`INSERT INTO orders (mchid, out_trade_no, appid, client, protocol, description, amount_fen, currency, openid, attach, digest, state, sequence, created_at, updated_at, expires_at, prepay_request, next_check_at)
+			SELECT '1900000109', no, 'wx8888888888888888', 'jsapi', 'v3', 'tea', 100, 'CNY', 'o', '', 'd', 'created', 1, '2026-03-01Z', '2026-03-01Z', '2026-03-02Z', 'x', '2026-03-01Z' FROM unnest(ARRAY['T-000001', 'T-000002']) AS no`,
+		`INSERT INTO history (mchid, out_trade_no, sequence, what, source, from_state, to_state, transaction_id, key_id, detail, at)
+			SELECT mchid, out_trade_no, 1, 'created', 'command', 'created', 'created', '', '', '', created_at FROM orders`,
+		`INSERT INTO payments (mchid, transaction_id, out_trade_no, amount_fen, payer_total_fen, currency, openid, trade_type, bank_type, paid_at, observed_at, refunded_fen)
+			VALUES ('1900000109', '42-T-000001', 'T-000001', 100, 99, 'CNY', 'o', 'JSAPI', 'B', '2026-03-01Z', '2026-03-01Z', 10)`,
+		`UPDATE orders SET state = 'paid', sequence = 2, transaction_id = '42-T-000001', paid_at = '2026-03-01Z', next_check_at = NULL WHERE out_trade_no = 'T-000001'`,
+		`INSERT INTO history (mchid, out_trade_no, sequence, what, source, from_state, to_state, transaction_id, key_id, detail, at)
+			VALUES ('1900000109', 'T-000001', 2, 'paid', 'notification', 'created', 'paid', '42-T-000001', 'k', '', '2026-03-01Z')`,
+		`INSERT INTO anomalies (mchid, transaction_id, kind, out_trade_no, policy, state, expected_fen, actual_fen, observed_at)
+			VALUES ('1900000109', '42-T-000001', 'late_payment', 'T-000001', 'hold', 'open', 100, 100, '2026-03-01Z')`,
+		`INSERT INTO refunds (mchid, out_refund_no, out_trade_no, transaction_id, amount_fen, currency, origin, state, sequence, created_at, updated_at, succeeded_at)
+			VALUES ('1900000109', 'R-old', 'T-000001', '42-T-000001', 10, 'CNY', 'platform', 'succeeded', 2, '2026-03-01Z', '2026-03-01Z', '2026-03-01Z')`,
+		`INSERT INTO refund_attempts (mchid, out_refund_no, attempt, started_at, finished_at, outcome) VALUES ('1900000109', 'R-old', 1, '2026-03-01Z', '2026-03-01Z', 'rejected')`,
+		`INSERT INTO commands (mchid, command_id, kind, out_trade_no, digest, outcome, status, body, received_at, finished_at)
+			VALUES ('1900000109', '019c0000-0000-7000-8000-000000000001', 'order.create', 'T-000001', 'd', 'done', 201, '{}', '2026-03-01Z', '2026-03-01Z')`,
+		`INSERT INTO api_budgets (mchid, api, milli_tokens, milli_rate, milli_burst) VALUES ('1900000109', 'order_query', 0, 1000, 1000)`,
+	} {
+		require.NoError(t, b.exec(statement), statement)
+	}
+
+	ran, err := store.Migrate(t.Context(), url)
+	require.NoError(t, err)
+	require.NotEmpty(t, ran)
+	require.EqualValues(t, 7, ran[0].Version)
+	require.Equal(t, pay.APIOrderQuery, b.order(open).CheckAPI)
+	require.Zero(t, b.order(open).CloseCount)
+	story := b.story(paid)
+	require.Len(t, story.History, 2)
+	require.Equal(t, story.Payments[0].ObservedAt, story.Payments[0].NotifiedAt)
+	require.Equal(t, pay.RefundSucceeded, story.Refunds[0].State)
+	require.Nil(t, story.Refunds[0].Request)
+	require.Len(t, story.Refunds[0].Attempts, 1)
+	require.Empty(t, story.Anomalies[0].OutRefundNo)
+	result, found, err := b.Command(t.Context(), shop, "019c0000-0000-7000-8000-000000000001")
+	require.NoError(t, err)
+	require.True(t, found)
+	require.Empty(t, result.OutRefundNo)
+
+	// And on: the rest goes back, and the other order is paid.
+	rest := wish(paid, "R-new", 91)
+	require.Equal(t, pay.RefusedTooMuch, b.told(rest)[0].Refusal.Reason)
+	b.told(wish(paid, "R-new", 90), seen(paid, "R-new", 90, pay.RefundSucceeded), payment(open, txOf(open)))
+	require.Equal(t, pay.AnomalyRefunded, b.story(paid).Anomalies[0].State)
+	require.Equal(t, pay.OrderPaid, b.order(open).State)
+	b.mustBalance()
 }
 
 func idAt(t time.Time) pay.DeliveryID {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	_ "embed"
@@ -27,7 +28,7 @@ var errVanished = errors.New("the order that was in the way is gone")
 func (s *Store) CreateOrder(ctx context.Context, o pay.Order) (order pay.Order, created bool, events []pay.Outgoing, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	book, change := pay.NewOrder(settledTimes(o), pay.SourceCommand)
+	book, change := pay.NewOrder(settledOrder(o), pay.SourceCommand)
 	outgoing, err := encodeEvents(change.Events)
 	if err != nil {
 		return pay.Order{}, false, nil, &Error{step: "encode events", broken: true, err: err}
@@ -62,11 +63,13 @@ func (s *Store) Order(ctx context.Context, mchid pay.MchID, no pay.OutTradeNo) (
 	return row.order(), true, nil
 }
 
-// settledTimes gives an order the times that it will be read back with.
-func settledTimes(o pay.Order) pay.Order {
+// settledOrder gives an order the times, and the call that is due, that it will
+// be read back with.
+func settledOrder(o pay.Order) pay.Order {
 	for _, at := range []*time.Time{&o.CreatedAt, &o.UpdatedAt, &o.ExpiresAt, &o.Credential.ExpiresAt, &o.PaidAt, &o.ClosedAt, &o.NextCheckAt} {
 		*at = instant(*at)
 	}
+	o.CheckAPI = cmp.Or(o.CheckAPI, pay.APIOrderQuery)
 	return o
 }
 
@@ -83,6 +86,7 @@ func createOrderArgs(o *pay.Order, history []pay.HistoryEntry, events []pay.Outg
 		string(o.MchID), string(o.OutTradeNo), string(o.AppID), string(o.Client), string(o.Protocol),
 		o.Description, int64(o.Amount), o.Currency, string(o.OpenID), o.Attach, o.Digest,
 		string(o.State), o.Sequence, o.CreatedAt, o.UpdatedAt, o.ExpiresAt, present(o.PrepayRequest), nullTime(o.NextCheckAt),
+		string(o.CheckAPI),
 	}
 	return append(append(args, h.args()...), e.args()...)
 }
@@ -116,6 +120,10 @@ type orderRow struct {
 	FailureCode         string         `db:"failure_code"`
 	FailureReason       string         `db:"failure_reason"`
 	NextCheckAt         sql.NullTime   `db:"next_check_at"`
+	CheckAPI            string         `db:"check_api"`
+	CloseCount          int            `db:"close_count"`
+	CloseRequestedAt    sql.NullTime   `db:"close_requested_at"`
+	CheckedAt           sql.NullTime   `db:"checked_at"`
 }
 
 func (r *orderRow) order() pay.Order {
@@ -129,17 +137,18 @@ func (r *orderRow) order() pay.Order {
 		Credential:    pay.Credential{PrepayID: r.PrepayID, CodeURL: r.CodeURL, ExpiresAt: instant(r.CredentialExpiresAt.Time)},
 		TransactionID: pay.TransactionID(r.TransactionID.String), PaidAt: instant(r.PaidAt.Time), Late: r.Late,
 		ClosedAt: instant(r.ClosedAt.Time), FailureCode: r.FailureCode, FailureReason: r.FailureReason,
-		NextCheckAt: instant(r.NextCheckAt.Time),
+		NextCheckAt: instant(r.NextCheckAt.Time), CheckAPI: pay.API(r.CheckAPI), CloseCount: r.CloseCount,
+		CloseRequestedAt: instant(r.CloseRequestedAt.Time), CheckedAt: instant(r.CheckedAt.Time),
 	}
 }
 
 // orderColumns are the orders that a batch moved: what can change, and the
 // sequence that the row must still have.
 type orderColumns struct {
-	mchid, outTradeNo, state, prepayID, codeURL, transactionID, failureCode, failureReason texts
-	expected, sequence                                                                     integers
-	updatedAt, credentialExpiresAt, paidAt, closedAt, nextCheckAt                          instants
-	late                                                                                   booleans
+	mchid, outTradeNo, state, prepayID, codeURL, transactionID, failureCode, failureReason, checkAPI texts
+	expected, sequence                                                                               integers
+	updatedAt, credentialExpiresAt, paidAt, closedAt, nextCheckAt, checkedAt                         instants
+	late                                                                                             booleans
 }
 
 func (c *orderColumns) add(o *pay.Order, expected int64) {
@@ -159,11 +168,14 @@ func (c *orderColumns) add(o *pay.Order, expected int64) {
 	c.failureCode = append(c.failureCode, o.FailureCode)
 	c.failureReason = append(c.failureReason, o.FailureReason)
 	c.nextCheckAt = append(c.nextCheckAt, o.NextCheckAt)
+	c.checkAPI = append(c.checkAPI, string(o.CheckAPI))
+	c.checkedAt = append(c.checkedAt, o.CheckedAt)
 }
 
 func (c *orderColumns) args() []any {
 	return []any{
 		c.mchid, c.outTradeNo, c.expected, c.state, c.sequence, c.updatedAt, c.prepayID, c.codeURL,
 		c.credentialExpiresAt, c.transactionID, c.paidAt, c.late, c.closedAt, c.failureCode, c.failureReason, c.nextCheckAt,
+		c.checkAPI, c.checkedAt,
 	}
 }

@@ -17,7 +17,7 @@ func TestCommands_keep_their_first_final_outcome(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	result := pay.CommandResult{
-		ID: pay.CommandID(uuid.Must(uuid.NewV7()).String()), MchID: shop, Kind: pay.CommandOrderCreate, OutTradeNo: "T-1", Digest: "d",
+		ID: pay.CommandID(uuid.Must(uuid.NewV7()).String()), MchID: shop, Kind: pay.CommandRefundCreate, OutTradeNo: "T-1", OutRefundNo: "R-1", Digest: "d",
 		Outcome: pay.CommandUnavailable, Status: 503, Body: []byte("{\"title\":\"later\xff\x00\"}"), ReceivedAt: noon, FinishedAt: noon.Add(time.Second),
 	}
 	require.NoError(t, b.FinishCommand(t.Context(), result))
@@ -120,4 +120,15 @@ func TestOldestAges_measure_each_queue(t *testing.T) {
 	require.InDelta(t, 3600, ages.UnresolvedOrders.Seconds(), 60)
 	require.EqualValues(t, 1, ages.OutboxRows)
 	require.EqualValues(t, 1, ages.OverdueOrders)
+
+	o := b.paidOrder()
+	b.told(payment(o, "2-"+txOf(o)), wish(o, refundOf(o, 1), 10), seen(o, refundOf(o, 1), 10, pay.RefundAbnormal), seen(o, refundOf(o, 2), 10, pay.RefundSucceeded))
+	require.NoError(t, b.exec(`UPDATE refunds SET next_check_at = now() - interval '2 hours' WHERE state = 'abnormal'`))
+	require.NoError(t, b.exec(`UPDATE refunds SET next_check_at = now() + interval '2 hours' WHERE state = 'requested'`))
+	require.NoError(t, b.exec(`UPDATE anomalies SET observed_at = now() - interval '3 hours'`))
+	ages, err = b.OldestAges(t.Context())
+	require.NoError(t, err)
+	require.InDelta(t, 2*3600, ages.UnresolvedRefunds.Seconds(), 60)
+	require.InDelta(t, 3*3600, ages.OpenAnomalies.Seconds(), 60)
+	require.Equal(t, []int64{1, 1, 1}, []int64{ages.OverdueRefunds, ages.AbnormalRefunds, ages.OpenAnomalyRows})
 }

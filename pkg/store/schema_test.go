@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lib/pq"
 	"github.com/stretchr/testify/require"
@@ -97,29 +98,81 @@ func mismatched(o pay.Order, tx pay.TransactionID) pay.Observation {
 	return obs
 }
 
-func TestSchema_refunds_move_along_the_design(t *testing.T) {
+func refundStates() []pay.RefundState {
+	return []pay.RefundState{pay.RefundRequested, pay.RefundProcessing, pay.RefundSucceeded, pay.RefundClosed, pay.RefundAbnormal, pay.RefundFailed}
+}
+
+// seedRefund puts a refund into a state along the table.
+func (b *books) seedRefund(state pay.RefundState) pay.OutRefundNo {
+	o := b.paidOrder()
+	no := refundOf(o, 1)
+	b.told(wish(o, no, 1))
+	switch state {
+	case pay.RefundRequested:
+	case pay.RefundProcessing, pay.RefundSucceeded, pay.RefundClosed, pay.RefundAbnormal:
+		b.told(seen(o, no, 1, state))
+	case pay.RefundFailed:
+		b.attempted(no, 1, pay.AttemptRejected, noon, noon.Add(time.Second))
+		b.told(missing(o, no, noon.Add(time.Hour)))
+	}
+	require.Equal(b.t, state, b.refund(no).State)
+	return no
+}
+
+func TestSchema_refunds_move_along_the_table_of_the_code_and_no_other_way(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	o := b.place()
-	b.settle(arrived(payment(o, "4200")))
-	legal := map[[2]pay.RefundState]bool{
-		{pay.RefundRequested, pay.RefundProcessing}: true, {pay.RefundRequested, pay.RefundFailed}: true,
-		{pay.RefundProcessing, pay.RefundSucceeded}: true, {pay.RefundProcessing, pay.RefundClosed}: true,
-		{pay.RefundProcessing, pay.RefundAbnormal}: true, {pay.RefundAbnormal, pay.RefundProcessing}: true,
+	for _, from := range refundStates() {
+		for _, to := range refundStates() {
+			t.Run(fmt.Sprintf("%s to %s", from, to), func(t *testing.T) {
+				t.Parallel()
+				no := b.seedRefund(from)
+				require.Equal(t, pay.CanMoveRefund(from, to), b.count(`SELECT count(*) FROM (SELECT 1 WHERE refund_may_move($1, $2)) AS yes`, string(from), string(to)) == 1)
+				err := b.exec(`UPDATE refunds SET state = $2, succeeded_at = now(), next_check_at = now() WHERE out_refund_no = $1`, string(no), string(to))
+				if from == to || pay.CanMoveRefund(from, to) {
+					require.NoError(t, err)
+					return
+				}
+				require.Equal(t, "refunds_move_along_the_table", refusedBy(t, err))
+			})
+		}
 	}
-	states := []pay.RefundState{pay.RefundRequested, pay.RefundProcessing, pay.RefundSucceeded, pay.RefundClosed, pay.RefundAbnormal, pay.RefundFailed}
-	for _, from := range states {
-		for _, to := range states {
-			no := fmt.Sprintf("R-%s-%s", from, to)
-			require.NoError(t, b.exec(`INSERT INTO refunds (mchid, out_refund_no, out_trade_no, transaction_id, amount_fen, currency, origin, state, sequence, created_at, updated_at, succeeded_at, next_check_at)
-				VALUES ($1, $2, $3, '4200', 1, 'CNY', 'platform', $4, 1, $5, $5, $5, $5)`, string(o.MchID), no, string(o.OutTradeNo), string(from), noon))
-			err := b.exec(`UPDATE refunds SET state = $2 WHERE out_refund_no = $1`, no, string(to))
-			if from == to || legal[[2]pay.RefundState{from, to}] {
-				require.NoError(t, err, no)
+}
+
+func TestSchema_refunds_begin_as_they_must(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.paidOrder()
+	for _, origin := range []pay.RefundOrigin{pay.RefundByCommand, pay.RefundByPolicy, pay.RefundByOperator, pay.RefundByPlatform} {
+		for _, state := range refundStates() {
+			err := b.exec(refund("origin", "'"+string(origin)+"'", "state", "'"+string(state)+"'", "out_refund_no", fmt.Sprintf("'%s-%s'", origin, state)))
+			begins := pay.RefundRequested
+			if origin == pay.RefundByPlatform {
+				begins = pay.RefundProcessing
+			}
+			if state == begins {
+				require.NoError(t, err)
 				continue
 			}
-			require.Equal(t, "refunds_move_along_the_table", refusedBy(t, err), no)
+			require.Equal(t, "refunds_begin_as_requested", refusedBy(t, err), "%s of %s", state, origin)
 		}
+	}
+}
+
+func TestSchema_keeps_the_terms_of_a_refund(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	o := b.paidOrder()
+	other := b.paidOrder()
+	no := refundOf(o, 1)
+	b.told(wish(o, no, 40), seen(o, no, 40, pay.RefundProcessing))
+	require.NoError(t, b.exec(`UPDATE refunds SET request = '{"amount":40}'`), "made once")
+	for _, change := range []string{
+		`amount_fen = 41`, `amount_fen = 39`, `currency = 'USD'`, `origin = 'operator'`, `out_refund_no = 'another'`, `mchid = '1900000110'`,
+		`transaction_id = '` + string(txOf(other)) + `'`, `out_trade_no = '` + string(other.OutTradeNo) + `'`, `reason = 'other'`, `funds = 'available'`,
+		`digest = 'other'`, `request = '{"amount":41}'`, `request = NULL`, `refund_id = ''`, `refund_id = 'another'`, `sequence = 1`,
+	} {
+		require.Equal(t, "refunds_terms_are_fixed", refusedBy(t, b.exec(`UPDATE refunds SET `+change)), change)
 	}
 }
 
@@ -154,7 +207,14 @@ func TestSchema_holds_the_rules_of_money(t *testing.T) {
 		{"deliveries_are_never_changed", `UPDATE deliveries SET body = ''`},
 		{"refunds_amount_is_positive", refund("amount_fen", "0")},
 		{"refunds_unresolved_has_a_check", refund("next_check_at", "NULL")},
-		{"refunds_ours_keeps_its_bytes", refund("origin", "'command'")},
+		{"refunds_begin_as_requested", refund("origin", "'command'")},
+		{"refunds_origin_is_known", refund("origin", "'rumour'", "state", "'requested'")},
+		{"refunds_funds_is_known", refund("funds", "'purse'")},
+		{"orders_check_api_is_known", `UPDATE orders SET check_api = 'refund'`},
+		{"orders_close_count_not_negative", `UPDATE orders SET close_count = -1`},
+		{"history_source_is_known", `INSERT INTO history (mchid, out_trade_no, sequence, what, source, from_state, to_state, transaction_id, key_id, detail, at) VALUES ('1', 'x', 1, 'x', 'rumour', 'paid', 'paid', '', '', '', now())`},
+		{"history_refund_move_is_legal", `INSERT INTO history (mchid, out_trade_no, sequence, what, source, from_state, to_state, transaction_id, key_id, detail, at, refund_from, refund_to) VALUES ('1', 'x', 1, 'x', 'query', 'paid', 'paid', '', '', '', now(), 'succeeded', 'processing')`},
+		{"history_refund_move_is_legal", `INSERT INTO history (mchid, out_trade_no, sequence, what, source, from_state, to_state, transaction_id, key_id, detail, at, refund_from, refund_to) VALUES ('1', 'x', 1, 'x', 'query', 'paid', 'paid', '', '', '', now(), '', 'succeeded')`},
 		{"refunds_payment_exists", refund("transaction_id", "'nowhere'")},
 	} {
 		require.Equal(t, rule.refusedBy, refusedBy(t, b.exec(rule.statement)), rule.statement)
@@ -175,10 +235,17 @@ func copyOrder(column, value string) string {
 	return "INSERT INTO orders (" + strings.Join(columns, ", ") + ") SELECT " + values + " FROM orders WHERE state = 'created' LIMIT 1"
 }
 
-func refund(column, value string) string {
-	columns := "mchid, out_refund_no, out_trade_no, transaction_id, amount_fen, currency, origin, state, sequence, created_at, updated_at, next_check_at"
-	values := map[string]string{"mchid": "mchid", "out_refund_no": "'R1'", "out_trade_no": "out_trade_no", "transaction_id": "transaction_id", "amount_fen": "1", "currency": "currency", "origin": "'platform'", "state": "'requested'", "sequence": "1", "created_at": "now()", "updated_at": "now()", "next_check_at": "now()"}
-	values[column] = value
+// refund inserts a refund that WeChat Pay told of, with some columns changed:
+// names and values by turns.
+func refund(changes ...string) string {
+	columns := "mchid, out_refund_no, out_trade_no, transaction_id, amount_fen, currency, funds, origin, state, sequence, created_at, updated_at, next_check_at, succeeded_at"
+	values := map[string]string{
+		"mchid": "mchid", "out_refund_no": "'R1'", "out_trade_no": "out_trade_no", "transaction_id": "transaction_id", "amount_fen": "1", "currency": "currency", "funds": "'default'",
+		"origin": "'platform'", "state": "'processing'", "sequence": "1", "created_at": "now()", "updated_at": "now()", "next_check_at": "now()", "succeeded_at": "now()",
+	}
+	for i := 0; i < len(changes); i += 2 {
+		values[changes[i]] = changes[i+1]
+	}
 	list := strings.Split(columns, ", ")
 	for i, c := range list {
 		list[i] = values[c]

@@ -55,6 +55,46 @@ func TestSettle_with_a_broken_row_leaves_nothing_and_blames_the_row(t *testing.T
 	}
 }
 
+func TestSettle_with_a_broken_refund_leaves_nothing_and_blames_the_row(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for name, breakIt := range map[string]func(*pay.Observation){
+		"NUL in its number":            func(o *pay.Observation) { o.OutRefundNo = "R\x00" },
+		"NUL in WeChat Pay's number":   func(o *pay.Observation) { o.RefundID = "5\x000" },
+		"broken UTF-8 in its currency": func(o *pay.Observation) { o.Currency = "CN\xff" },
+		"a number too long for a key":  func(o *pay.Observation) { o.OutRefundNo = pay.OutRefundNo(longText()) },
+		"a source that nobody knows":   func(o *pay.Observation) { o.Source = "rumour" },
+		"an end in no year":            func(o *pay.Observation) { o.SucceededAt = time.Unix(1<<53, 0) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			good, bad := b.paidOrder(), b.paidOrder()
+			before := b.story(good)
+			broken := seen(bad, refundOf(bad, 1), 40, pay.RefundSucceeded)
+			breakIt(&broken)
+			letter, neighbour := arrived(broken), arrived(seen(good, refundOf(good, 1), 40, pay.RefundSucceeded))
+			_, err := b.Settle(t.Context(), []pay.Entry{neighbour, letter}, defaults)
+			require.Error(t, err)
+			require.False(t, store.Retryable(err), err)
+			require.NotContains(t, err.Error(), string(bad.OutTradeNo), "no values in errors")
+			require.Equal(t, before, b.story(good))
+
+			letter.Letter = &pay.LetterCause{Reason: pay.LetterInternal, Detail: err.Error()}
+			require.Equal(t, []pay.Outcome{pay.OutcomeApplied, pay.OutcomeLettered}, outcomes(b.settle(neighbour, letter)))
+			b.mustBalance()
+		})
+	}
+	t.Run("texts for people are bent and kept", func(t *testing.T) {
+		t.Parallel()
+		o := b.paidOrder()
+		odd := seen(o, refundOf(o, 1), 40, pay.RefundSucceeded)
+		odd.ReceivedAccount, odd.Reason = "purse \x00\xff", "\x00"
+		told := b.told(odd)[0]
+		require.Equal(t, b.refund(refundOf(o, 1)), *told.Refund)
+		require.Equal(t, "purse \uFFFD\uFFFD", b.refund(refundOf(o, 1)).ReceivedAccount)
+	})
+}
+
 // longText does not compress: a key of 2,704 bytes is the B-tree's limit, counted after compression.
 func longText() string {
 	var b strings.Builder
@@ -116,6 +156,31 @@ func TestSettle_writes_nothing_when_a_guard_holds_a_row_back(t *testing.T) {
 		require.Zero(t, b.count(`SELECT count(*) FROM `+table), table)
 	}
 	require.Equal(t, 2, b.count(`SELECT count(*) FROM outbox`), "the two that tell of the creation")
+}
+
+// The same where a refund or a payment is held back: a step that did not happen
+// takes its history, its event and its money with it.
+func TestSettle_moves_no_refund_when_a_guard_holds_a_row_back(t *testing.T) {
+	t.Parallel()
+	for _, table := range []string{"refunds", "payments"} {
+		t.Run(table, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			held, good := b.paidOrder(), b.paidOrder()
+			b.told(wish(held, refundOf(held, 1), 40), wish(good, refundOf(good, 1), 40))
+			before := []pay.Story{b.story(held), b.story(good)}
+			require.NoError(t, b.exec(`CREATE FUNCTION hold_back() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'`))
+			require.NoError(t, b.exec(`CREATE TRIGGER hold_back BEFORE UPDATE ON `+table+` FOR EACH ROW WHEN (NEW.out_trade_no = '`+string(held.OutTradeNo)+`') EXECUTE FUNCTION hold_back()`))
+			_, err := b.Settle(t.Context(), []pay.Entry{
+				arrived(seen(held, refundOf(held, 1), 40, pay.RefundSucceeded)), arrived(seen(good, refundOf(good, 1), 40, pay.RefundSucceeded)),
+			}, defaults)
+			require.ErrorContains(t, err, "guards")
+			require.False(t, store.Retryable(err))
+			after := []pay.Story{b.story(held), b.story(good)}
+			require.Equal(t, before, after)
+			require.Zero(t, b.count(`SELECT count(*) FROM outbox WHERE fact = 'refund.succeeded'`))
+		})
+	}
 }
 
 // A commit waits for its synchronous standby. Whoever stops waiting is told

@@ -110,7 +110,7 @@ func TestSettle_keeps_money_that_does_not_fit(t *testing.T) {
 		b.settle(arrived(payment(o, "double-2")), arrived(payment(o, "double-2")))
 		require.Equal(t, pay.TransactionID("double-1"), b.order(o).TransactionID)
 		require.Equal(t, 1, b.count(`SELECT count(*) FROM anomalies WHERE transaction_id = 'double-2' AND kind = 'double_payment' AND policy = 'refund'`))
-		require.Equal(t, []string{event.TypeOrderCreated, event.TypeOrderPaid, event.TypeOrderAnomaly}, b.facts(o))
+		require.Equal(t, []string{event.TypeOrderCreated, event.TypeOrderPaid, event.TypeOrderAnomaly, event.TypeRefundRequested}, b.facts(o))
 	})
 
 	t.Run("late money follows the merchant's policy", func(t *testing.T) {

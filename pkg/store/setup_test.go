@@ -67,7 +67,7 @@ func order(no pay.OutTradeNo) pay.Order {
 		MchID: shop, OutTradeNo: no, AppID: appID, Client: pay.ClientJSAPI, Protocol: pay.ProtocolV3,
 		Description: "One pot of tea", Amount: price, Currency: pay.CNY, OpenID: "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o",
 		Attach: "table 7", Digest: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-		CreatedAt: noon, ExpiresAt: noon.Add(2 * time.Hour), NextCheckAt: noon.Add(time.Minute),
+		CreatedAt: noon, ExpiresAt: noon.Add(2 * time.Hour), NextCheckAt: noon.Add(time.Minute), CheckAPI: pay.APIOrderQuery,
 		PrepayRequest: []byte(`{"amount":{"total":100}}`),
 	}
 }

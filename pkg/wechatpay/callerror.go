@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/wechatpay-apiv3/wechatpay-go/core"
+
+	"github.com/fenflow/fenflow/pkg/pay"
 )
 
 // Class says what to do after a call that did not succeed.
@@ -27,10 +29,12 @@ const (
 // what was sent or answered.
 type CallError struct {
 	Class     Class
-	Status    int    // HTTP status; 0 where there was no answer
-	Code      string // WeChat's code; only it and Status decide the class
-	RequestID string // what WeChat Pay's support asks for
-	Message   string // WeChat's words, for people; no program may depend on them
+	Protocol  pay.Protocol // that was spoken; empty where it makes no difference
+	Status    int          // HTTP status; 0 where there was no answer
+	Code      string       // WeChat's code; only it and Status decide the class
+	Verified  bool         // the answer's signature was right; false also where it has none
+	RequestID string       // what WeChat Pay's support asks for
+	Message   string       // WeChat's words, for people; no program may depend on them
 	err       error
 }
 
@@ -59,11 +63,19 @@ func ClassOf(err error) Class {
 	return ClassUnknown
 }
 
-// IsNotExist says whether WeChat Pay answered that it has no such thing. Such
-// an answer is not signed: what it means for money needs more than this.
+// IsNotExist says whether WeChat Pay answered that it has no such thing. Over
+// v3 such an answer is often not signed: what it means for money may need
+// IsVerifiedNotExist. One that is signed wrongly, and one of v2 that does not
+// verify, never count.
 func IsNotExist(err error) bool {
 	var e *CallError
-	if !errors.As(err, &e) || e.Status != http.StatusNotFound {
+	if !errors.As(err, &e) {
+		return false
+	}
+	if e.Protocol == pay.ProtocolV2 {
+		return e.Verified && (e.Code == "ORDERNOTEXIST" || e.Code == "REFUNDNOTEXIST")
+	}
+	if e.Status != http.StatusNotFound {
 		return false
 	}
 	switch e.Code {
@@ -73,11 +85,33 @@ func IsNotExist(err error) bool {
 	return false
 }
 
+// IsVerifiedNotExist is IsNotExist of an answer that WeChat Pay has signed.
+func IsVerifiedNotExist(err error) bool {
+	var e *CallError
+	return IsNotExist(err) && errors.As(err, &e) && e.Verified
+}
+
+// IsFrequencyLimited says whether WeChat Pay wants fewer calls (WeChat Pay docs
+// 4014959631; v2 refund).
+func IsFrequencyLimited(err error) bool {
+	var e *CallError
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.Code {
+	case "FREQUENCY_LIMITED", "RATELIMIT_EXCEEDED", "INVALID_REQ_TOO_MUCH":
+		return true
+	}
+	return e.Status == http.StatusTooManyRequests
+}
+
 // classOf decides by HTTP status and code only, because messages change
 // (WeChat Pay doc 4014959631). Codes are spelled with and without underscore.
 //
 // Sources: WeChat Pay docs 4012791834 (prepay), 4012556398 (close), 4014959631
-// (refund, and which answers to repeat).
+// (refund, and which answers to repeat); the tables of unifiedorder, orderquery,
+// closeorder, refund and refundquery for v2. What a code means for a refund's
+// attempt is in verdict.go.
 func classOf(status int, code string) Class {
 	if class, known := classOfCode(code); known {
 		return class
@@ -94,15 +128,17 @@ func classOf(status int, code string) Class {
 func classOfCode(code string) (class Class, known bool) {
 	switch code {
 	case "PARAM_ERROR", "TRADE_ERROR", "OPENID_MISMATCH", "INVALID_TRANSACTIONID",
-		"ORDER_NOT_EXIST", "ORDERNOTEXIST", "RESOURCE_NOT_EXISTS", "USER_ACCOUNT_ABNORMAL":
+		"ORDER_NOT_EXIST", "ORDERNOTEXIST", "RESOURCE_NOT_EXISTS", "REFUNDNOTEXIST", "USER_ACCOUNT_ABNORMAL",
+		"TRADE_OVERDUE", "REFUND_FEE_MISMATCH",
+		"LACK_PARAMS", "XML_FORMAT_ERROR", "REQUIRE_POST_METHOD", "POST_DATA_EMPTY", "NOT_UTF8":
 		return ClassFinal, true
 	case "INVALID_REQUEST", "OUT_TRADE_NO_USED", "ORDERPAID", "ORDER_PAID", "ORDER_CLOSED", "ORDERCLOSED":
 		return ClassQueryFirst, true
 	case "SYSTEM_ERROR", "SYSTEMERROR", "SERVICE_UNAVAILABLE", "RATELIMIT_EXCEEDED", "FREQUENCY_LIMITED",
-		"USERPAYING", "USER_PAYING":
+		"USERPAYING", "USER_PAYING", "BIZERR_NEED_RETRY", "ORDER_NOT_READY", "INVALID_REQ_TOO_MUCH":
 		return ClassRetry, true
-	case "SIGN_ERROR", "NO_AUTH", "NOAUTH", "ACCOUNT_ERROR", "ACCOUNTERROR", "RULE_LIMIT", "RULELIMIT",
-		"REQUEST_BLOCKED", "NOT_ENOUGH", "NOTENOUGH", "APPID_MCHID_NOT_MATCH", "MCH_NOT_EXISTS":
+	case "SIGN_ERROR", "SIGNERROR", "CERT_ERROR", "NO_AUTH", "NOAUTH", "ACCOUNT_ERROR", "ACCOUNTERROR", "RULE_LIMIT", "RULELIMIT",
+		"REQUEST_BLOCKED", "NOT_ENOUGH", "NOTENOUGH", "APPID_MCHID_NOT_MATCH", "MCH_NOT_EXISTS", "APPID_NOT_EXIST", "MCHID_NOT_EXIST":
 		return ClassConfig, true
 	}
 	return "", false
@@ -111,26 +147,31 @@ func classOfCode(code string) (class Class, known bool) {
 // callError turns what the SDK returned into a CallError. The SDK's own texts
 // hold whole headers and bodies, so none of them is kept.
 func callError(result *core.APIResult, err error) *CallError {
-	e := &CallError{Class: ClassUnknown}
+	e := &CallError{Class: ClassUnknown, Protocol: pay.ProtocolV3}
 	if result == nil || result.Response == nil {
 		e.err = transportError(err)
 		return e
 	}
 	e.Status = result.Response.StatusCode
-	e.RequestID = shaped(result.Response.Header.Get("Request-Id"), 128)
+	e.RequestID = shaped(result.Response.Header.Get("Request-Id"), maxSerialBytes)
 	var api *core.APIError
-	var verify *VerifyError
-	switch {
-	case errors.As(err, &api):
-		e.Code = shaped(api.Code, 64)
-		e.Class = classOf(e.Status, e.Code)
-		e.Message = forPeople(api.Message, api.Body)
-	case errors.As(err, &verify):
-		e.err = fmt.Errorf("verify answer: %w", verify)
-	default:
-		e.err = fmt.Errorf("verify answer: %w", unverifiable(result.Response))
+	if !errors.As(err, &api) {
+		e.err = notVerified(result.Response, err)
+		return e
 	}
+	e.Code = shaped(api.Code, maxCodeBytes)
+	e.Class = classOf(e.Status, e.Code)
+	e.Message = forPeople(api.Message, api.Body)
 	return e
+}
+
+// notVerified says why an answer is not believed.
+func notVerified(response *http.Response, err error) error {
+	var verify *VerifyError
+	if !errors.As(err, &verify) {
+		verify = unverifiable(response)
+	}
+	return fmt.Errorf("verify answer: %w", verify)
 }
 
 // unverifiable says which of the SDK's two silent checks an answer failed: its
@@ -144,6 +185,9 @@ func unverifiable(response *http.Response) *VerifyError {
 	e.Serial = h.serial
 	return e
 }
+
+// maxCodeBytes is well above the longest code.
+const maxCodeBytes = 64
 
 var idShape = regexp.MustCompile(`^[0-9A-Za-z_.:\-]+$`)
 

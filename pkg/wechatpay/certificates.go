@@ -13,6 +13,7 @@ import (
 	"github.com/wechatpay-apiv3/wechatpay-go/core/auth/validators"
 
 	"github.com/fenflow/fenflow/pkg/merchant"
+	"github.com/fenflow/fenflow/pkg/pay"
 )
 
 const certificatesPath = "/v3/certificates"
@@ -30,6 +31,9 @@ type PlatformCertificate struct {
 // under the APIv3 key first, and then verified with the keys that are known and
 // those it brings (WeChat Pay doc 4012551764).
 func (c *Client) Certificates(ctx context.Context) ([]PlatformCertificate, Answer, error) {
+	if err := c.usable(c.cred.Merchant.MchID, pay.ProtocolV3); err != nil {
+		return nil, Answer{}, err
+	}
 	verifier := ringVerifier{c.cred.Keyring, c.now}
 	answer, header, err := c.fetchCertificates(ctx, verifier)
 	if err != nil {

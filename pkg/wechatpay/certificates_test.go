@@ -73,7 +73,7 @@ func TestClient_Certificates(t *testing.T) {
 			got, answer, err := c.Certificates(t.Context())
 			if !tc.ok {
 				require.Error(t, err)
-				require.Equal(t, ClassUnknown, ClassOf(err))
+				requireClass(t, ClassUnknown, err)
 				require.Equal(t, tc.reason, ReasonOf(err))
 				require.Empty(t, got)
 				require.NotContains(t, err.Error(), "ciphertext")

@@ -5,13 +5,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/wechatpay-apiv3/wechatpay-go/core"
+	"github.com/wechatpay-apiv3/wechatpay-go/core/auth"
 	"github.com/wechatpay-apiv3/wechatpay-go/core/auth/signers"
 	"github.com/wechatpay-apiv3/wechatpay-go/core/auth/validators"
 
@@ -33,23 +31,28 @@ type ClientOptions struct {
 	CAFile    string // PEM roots in place of the system's; for a stand-in
 	RootCAs   *x509.CertPool
 	Timeout   time.Duration     // of one call; 0: 10 s
-	Transport http.RoundTripper // nil: one of its own
+	Transport http.RoundTripper // nil: one of its own; another one shows the client certificate itself
 	Now       func() time.Time  // when answers came in; nil: time.Now
 }
 
-// Client calls WeChat Pay for one merchant. It may be used by many at a time.
+// Client calls WeChat Pay for one merchant, over both protocols. It may be used
+// by many at a time.
 type Client struct {
-	cred *merchant.Credentials
-	api  *core.Client
-	base string
-	now  func() time.Time
+	cred      *merchant.Credentials
+	api       *core.Client   // of protocol v3; nil: the merchant cannot sign its calls
+	validator auth.Validator // of protocol v3
+	plain     *http.Client   // of protocol v2
+	secure    *http.Client   // the same, for calls that ask for a client certificate; nil: there is none
+	base      string
+	now       func() time.Time
 }
 
-// NewClient makes a client. Keys that are put into the merchant's keyring later
-// are used from then on.
+// NewClient makes a client for those protocols whose keys the merchant has; a
+// call of the other one fails as ClassConfig. Keys that are put into the
+// merchant's keyring later are used from then on.
 func NewClient(cred *merchant.Credentials, o ClientOptions) (*Client, error) {
-	if cred == nil || cred.PrivateKey == nil || cred.Merchant.Serial == "" {
-		return nil, errors.New("make WeChat Pay client: calls are signed, and there is no private_key_file or no merchant_serial")
+	if cred == nil || !signsV3(cred) && !signsV2(cred) {
+		return nil, errors.New("make WeChat Pay client: calls are signed, and there is neither a private_key_file with its merchant_serial (protocol v3) nor a key in api_v2_key_files (protocol v2)")
 	}
 	if o.BaseURL == "" {
 		o.BaseURL = DefaultBaseURL
@@ -64,21 +67,65 @@ func NewClient(cred *merchant.Credentials, o ClientOptions) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make WeChat Pay client: %w", err)
 	}
-	client, err := newHTTPClient(o)
-	if err != nil {
+	c := &Client{cred: cred, base: base.Scheme + "://" + base.Host, now: o.Now}
+	if c.plain, err = newHTTPClient(o, nil); err != nil {
 		return nil, fmt.Errorf("make WeChat Pay client: %w", err)
 	}
+	if cred.ClientCertificate != nil {
+		if c.secure, err = newHTTPClient(o, cred.ClientCertificate); err != nil {
+			return nil, fmt.Errorf("make WeChat Pay client: %w", err)
+		}
+	}
+	if !signsV3(cred) {
+		return c, nil
+	}
+	c.validator = validators.NewWechatPayResponseValidator(ringVerifier{cred.Keyring, o.Now})
+	if c.api, err = newAPI(cred, c.plain, c.validator); err != nil {
+		return nil, fmt.Errorf("make WeChat Pay client: %w", err)
+	}
+	return c, nil
+}
+
+func signsV3(cred *merchant.Credentials) bool {
+	return cred.PrivateKey != nil && cred.Merchant.Serial != ""
+}
+
+// newAPI is the official SDK's client, which signs, sends and verifies.
+func newAPI(cred *merchant.Credentials, client *http.Client, validator auth.Validator) (*core.Client, error) {
 	api, err := core.NewClientWithDialSettings(context.Background(), &core.DialSettings{
 		HTTPClient: client,
 		Signer: &signers.SHA256WithRSASigner{
 			MchID: string(cred.Merchant.MchID), PrivateKey: cred.PrivateKey, CertificateSerialNo: cred.Merchant.Serial,
 		},
-		Validator: validators.NewWechatPayResponseValidator(ringVerifier{cred.Keyring, o.Now}),
+		Validator: validator,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("make WeChat Pay client: %w", err)
+		return nil, fmt.Errorf("set up the SDK: %w", err)
 	}
-	return &Client{cred: cred, api: api, base: base.Scheme + "://" + base.Host, now: o.Now}, nil
+	return api, nil
+}
+
+// usable says whether the client can make calls of a protocol for a merchant.
+// An order asked about under another merchant's name would seem not to exist.
+func (c *Client) usable(mchid pay.MchID, protocol pay.Protocol) error {
+	switch {
+	case mchid != c.cred.Merchant.MchID:
+		return misuse("it is about merchant %s, and this client is of merchant %s", mchid, c.cred.Merchant.MchID)
+	case protocol == pay.ProtocolV2 && !signsV2(c.cred):
+		return misuse("calls of protocol v2 are signed with an APIv2 key: set api_v2_key_files of merchant %s", mchid)
+	case protocol == pay.ProtocolV2:
+		return nil
+	case protocol != pay.ProtocolV3 && protocol != "":
+		return misuse("there is no protocol %q", clip(string(protocol)))
+	case c.api == nil:
+		return misuse("calls of protocol v3 are signed: set private_key_file and merchant_serial of merchant %s", mchid)
+	}
+	return nil
+}
+
+// misuse is a call that was not made, because it could not be made right.
+func misuse(format string, args ...any) error {
+	return &CallError{Class: ClassConfig, err: fmt.Errorf(format, args...)}
 }
 
 // Answer is a verified answer of WeChat Pay, as it came.
@@ -90,107 +137,7 @@ type Answer struct {
 	ReceivedAt time.Time
 }
 
-// Prepay sends the stored bytes of an order, unchanged each time, and returns
-// what a buyer's client pays with.
-func (c *Client) Prepay(ctx context.Context, o pay.Order) (pay.Credential, Answer, error) {
-	path, err := prepayPath(o)
-	if err != nil {
-		return pay.Credential{}, Answer{}, &CallError{Class: ClassConfig, err: err}
-	}
-	answer, err := c.call(ctx, c.api, http.MethodPost, path, o.PrepayRequest)
-	if err != nil {
-		return pay.Credential{}, answer, err
-	}
-	credential, err := parseCredential(o.Client, answer)
-	return credential, answer, err
-}
-
-// QueryOrder asks what became of an order. What WeChat Pay does not know is an
-// error that IsNotExist knows.
-func (c *Client) QueryOrder(ctx context.Context, no pay.OutTradeNo) (OrderAnswer, error) {
-	path := "/v3/pay/transactions/out-trade-no/" + url.PathEscape(string(no)) + "?mchid=" + url.QueryEscape(string(c.cred.Merchant.MchID))
-	answer, err := c.call(ctx, c.api, http.MethodGet, path, nil)
-	if err != nil {
-		return OrderAnswer{Answer: answer}, err
-	}
-	t, rejected := parseTransaction(answer.Body)
-	switch {
-	case rejected != nil:
-		return OrderAnswer{Answer: answer}, answer.unknown(fmt.Errorf("read order: %w", rejected))
-	case t.MchID != c.cred.Merchant.MchID || t.OutTradeNo != no:
-		return OrderAnswer{Answer: answer}, answer.unknown(errors.New("read order: the answer is about another order"))
-	}
-	return OrderAnswer{State: t.State, Transaction: t, Answer: answer}, nil
-}
-
-// call makes one signed call and returns its verified answer.
-func (c *Client) call(ctx context.Context, api *core.Client, method, path string, body []byte) (Answer, error) {
-	var payload any
-	if body != nil {
-		payload = body
-	}
-	result, err := api.Request(ctx, method, c.base+path, http.Header{"Accept": {"application/json"}}, nil, payload, "application/json")
-	if result != nil && result.Response != nil {
-		defer func() { _ = result.Response.Body.Close() }()
-	}
-	if err != nil {
-		return Answer{}, callError(result, err)
-	}
-	text, err := io.ReadAll(result.Response.Body)
-	if err != nil {
-		return Answer{}, callError(nil, err) // the transport has read it already
-	}
-	return c.answer(result.Response, text), nil
-}
-
-func (c *Client) answer(response *http.Response, body []byte) Answer {
-	return Answer{
-		Body: body, Headers: signatureHeadersOf(response.Header), ReceivedAt: c.now().UTC(),
-		KeyID: strings.TrimSpace(response.Header.Get(HeaderSerial)), RequestID: shaped(response.Header.Get("Request-Id"), maxSerialBytes),
-	}
-}
-
-func signatureHeadersOf(header http.Header) map[string]string {
-	headers := map[string]string{}
-	for _, name := range SignatureHeaders() {
-		if v := header.Get(name); v != "" {
-			headers[name] = v
-		}
-	}
-	return headers
-}
-
 // unknown is an answer that is genuine and still says nothing certain.
 func (a Answer) unknown(err error) *CallError {
 	return &CallError{Class: ClassUnknown, Status: http.StatusOK, RequestID: a.RequestID, err: err}
-}
-
-// ringVerifier lets the SDK verify answers with a merchant's keyring.
-type ringVerifier struct {
-	keys *merchant.Keyring
-	now  func() time.Time
-}
-
-// Verify checks the signature of a message that the SDK has put together.
-func (v ringVerifier) Verify(_ context.Context, serial, message, signature string) error {
-	if len(serial) > maxSerialBytes || len(signature) > maxSignatureBytes || !printable(serial) {
-		return reject(ReasonMalformedHeader, "a signature header is longer than any that is sent")
-	}
-	key, rejected := selectKey(v.keys, serial, v.now())
-	if rejected != nil {
-		return rejected
-	}
-	if !verifyMessage(key.Key, []byte(message), signature) {
-		return &VerifyError{Reason: ReasonBadSignature, Serial: serial, Detail: "the signature is not one of key " + serial + " over these bytes"}
-	}
-	return nil
-}
-
-// GetSerial names the key that answers shall be signed with. Without one WeChat
-// Pay signs with a platform certificate (WeChat Pay doc 4012791882).
-func (v ringVerifier) GetSerial(context.Context) (string, error) {
-	if id, ok := v.keys.PublicKeyID(); ok {
-		return id, nil
-	}
-	return "", errors.New("no WeChat Pay public key is configured")
 }

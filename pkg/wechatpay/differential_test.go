@@ -18,8 +18,10 @@ import (
 	"github.com/wechatpay-apiv3/wechatpay-go/core"
 	"github.com/wechatpay-apiv3/wechatpay-go/core/auth/verifiers"
 	"github.com/wechatpay-apiv3/wechatpay-go/core/notify"
+	"github.com/wechatpay-apiv3/wechatpay-go/services/refunddomestic"
 
 	"github.com/fenflow/fenflow/pkg/merchant"
+	"github.com/fenflow/fenflow/pkg/pay"
 )
 
 // oracle is the official SDK, set up with the same keys. It knows the clock of
@@ -252,4 +254,41 @@ func TestDifferential_where_we_are_stricter_on_purpose(t *testing.T) {
 	}
 	env := currentForge(t, r).current(t, strings.Replace(testPlain, `"1900000109"`, `"1900000110"`, 1))
 	require.True(t, sameVerdict(t, o, cred, env), "another merchant's payment")
+}
+
+// TestDifferential_refunds_as_the_SDK_models_them: what we send is what its
+// request model would send, and we read what its answer model reads.
+func TestDifferential_refunds_as_the_SDK_models_them(t *testing.T) {
+	t.Parallel()
+	r, c := newSource(t), newClient(t, ClientOptions{})
+	for range 200 {
+		ask := testRefund(pay.ProtocolV3)
+		ask.Total = pay.Fen(1 + r.IntN(1_000_000))
+		ask.Amount = 1 + pay.Fen(r.Int64N(int64(ask.Total)))
+		ask.Reason = []string{"", "茶 <b> & more", strings.Repeat("茶", 80)}[r.IntN(3)]
+		ask.Funds = []string{pay.FundsDefault, pay.FundsAvailable}[r.IntN(2)]
+		ask.NotifyURL = []string{"", "https://pay.example.com/notify/v3/1900000109"}[r.IntN(2)]
+		if r.IntN(2) == 0 {
+			ask.TransactionID = ""
+		}
+		body, err := c.RefundBody(ask)
+		require.NoError(t, err)
+		var model refunddomestic.CreateRequest
+		decoder := json.NewDecoder(strings.NewReader(string(body)))
+		decoder.DisallowUnknownFields()
+		require.NoError(t, decoder.Decode(&model))
+		again, err := json.Marshal(model)
+		require.NoError(t, err)
+		require.JSONEq(t, string(again), string(body))
+		require.Equal(t, int64(ask.Amount), *model.Amount.Refund)
+		require.Equal(t, int64(ask.Total), *model.Amount.Total)
+		require.Equal(t, string(ask.OutRefundNo), *model.OutRefundNo)
+	}
+	var theirs refunddomestic.Refund
+	require.NoError(t, json.Unmarshal([]byte(testRefundAnswer), &theirs))
+	ours, rejected := parseRefund([]byte(testRefundAnswer))
+	require.Nil(t, rejected)
+	require.Equal(t, []any{*theirs.RefundId, *theirs.OutRefundNo, *theirs.TransactionId, *theirs.OutTradeNo, string(*theirs.Status), *theirs.UserReceivedAccount, *theirs.Amount.Refund, *theirs.Amount.Total},
+		[]any{ours.RefundID, string(ours.OutRefundNo), string(ours.TransactionID), string(ours.OutTradeNo), string(ours.Status), ours.ReceivedAccount, int64(ours.Amount), int64(ours.Total)})
+	require.True(t, theirs.SuccessTime.Equal(ours.SucceededAt))
 }

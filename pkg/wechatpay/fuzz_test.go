@@ -115,3 +115,58 @@ func FuzzV2XML(f *testing.F) {
 		requireSound(t, n, err)
 	})
 }
+
+// FuzzAnswerV2 gives a client of v2 any answer, as it came or signed right.
+func FuzzAnswerV2(f *testing.F) {
+	f.Add([]byte(toXML(f, "xml", acceptedV2("return_code", "SUCCESS", "result_code", "SUCCESS", "appid", string(testAppID), "mch_id", string(testMchID)))), true)
+	f.Add([]byte(`<xml><return_code>SUCCESS</return_code><result_code>FAIL</result_code><mch_id>1900000109</mch_id><err_code>REFUNDNOTEXIST</err_code></xml>`), true)
+	f.Add([]byte(`<xml><return_code>FAIL</return_code><return_msg>x</return_msg><err_code>REFUNDNOTEXIST</err_code></xml>`), false)
+	f.Add([]byte(`<xml><return_code>SUCCESS</return_code><result_code>SUCCESS</result_code><mch_id>1900000109</mch_id><appid>wx8888888888888888</appid>`+
+		`<out_trade_no>T20260101</out_trade_no><trade_state>SUCCESS</trade_state><refund_count>1</refund_count><out_refund_no_0>R1</out_refund_no_0></xml>`), true)
+	c := newClientV2(f, "")
+	sent := fieldsV2{"mch_id": string(testMchID), "appid": string(testAppID), "out_refund_no": "R20260101000001"}
+	f.Fuzz(func(t *testing.T, text []byte, sign bool) {
+		if fields, rejected := parseXML(text, "xml"); sign && rejected == nil {
+			text = []byte(signed(t, fields, testAPIv2Key, signTypeMD5))
+		}
+		fields, answer, err := c.openAnswerV2(Answer{Body: text}, sent)
+		if err != nil {
+			var e *CallError
+			require.ErrorAs(t, err, &e)
+			require.Less(t, len(err.Error()), 600)
+			require.NotContains(t, err.Error(), testAPIv2Key)
+			require.Equal(t, e.Verified, answer.KeyID != "")
+			require.False(t, IsNotExist(err) && !sign && bytes.Contains(text, []byte("<return_code>FAIL")))
+			return
+		}
+		require.Equal(t, string(testMchID), fields["mch_id"])
+		require.NotEmpty(t, answer.KeyID)
+		if tx, rejected := fields.transaction(TradeState(fields["trade_state"])); rejected == nil {
+			requireBookable(t, tx)
+		}
+		if a, rejected := fields.refundAccepted(); rejected == nil {
+			require.Positive(t, a.Amount)
+		}
+		if n, err := fields.placeOf("R1"); err == nil {
+			if a, rejected := fields.refundAt(n); rejected == nil {
+				require.Equal(t, pay.OutRefundNo("R1"), a.OutRefundNo)
+				require.NotEmpty(t, a.Status)
+			}
+		}
+	})
+}
+
+// FuzzRefundV3 gives the reader of refunds any verified body.
+func FuzzRefundV3(f *testing.F) {
+	f.Add([]byte(testRefundAnswer))
+	f.Add([]byte(`{"amount":{"refund":1e3,"total":"1"}}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		a, rejected := parseRefund(text)
+		if rejected != nil {
+			require.Less(t, len(rejected.Error()), 600)
+			return
+		}
+		require.Positive(t, a.Amount)
+		require.NotContains(t, a.RefundID+string(a.OutRefundNo)+a.ReceivedAccount, "\x00")
+	})
+}

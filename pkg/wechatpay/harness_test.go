@@ -234,6 +234,13 @@ func envelopeV2(tb testing.TB, kind pay.DeliveryKind, body string) Envelope {
 	return Envelope{DeliveryID: "0197a000-0000-7000-8000-000000000002", MchID: testMchID, Kind: kind, ReceivedAt: testAt, Body: []byte(body)}
 }
 
+// requireClass: an error that is not there has a class, too.
+func requireClass(tb testing.TB, want Class, err error, says ...any) {
+	tb.Helper()
+	require.Error(tb, err, says...)
+	require.Equal(tb, want, ClassOf(err), says...)
+}
+
 func requireRejected(tb testing.TB, err error, reason RejectReason) {
 	tb.Helper()
 	require.Error(tb, err)

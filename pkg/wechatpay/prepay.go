@@ -38,13 +38,17 @@ type prepayPayer struct {
 }
 
 // PrepayBody makes the bytes of an order's prepay call. They are made once and
-// stored: the same number with other parameters is refused.
+// stored: the same number with other parameters is refused. Of protocol v2 they
+// are a whole signed message.
 func (c *Client) PrepayBody(o pay.Order, notifyURL string) ([]byte, error) {
+	if err := c.usable(o.MchID, o.Protocol); err != nil {
+		return nil, fmt.Errorf("make prepay body: %w", err)
+	}
+	if o.Protocol == pay.ProtocolV2 {
+		return c.prepayBodyV2(o, notifyURL)
+	}
 	if _, err := prepayPath(o); err != nil {
 		return nil, err
-	}
-	if o.MchID != c.cred.Merchant.MchID {
-		return nil, fmt.Errorf("make prepay body: the order is of merchant %s, the client of %s", o.MchID, c.cred.Merchant.MchID)
 	}
 	body := prepayBody{
 		AppID: o.AppID, MchID: o.MchID, Description: o.Description, OutTradeNo: o.OutTradeNo,
@@ -56,19 +60,25 @@ func (c *Client) PrepayBody(o pay.Order, notifyURL string) ([]byte, error) {
 	if o.Client != pay.ClientNative {
 		body.Payer = &prepayPayer{OpenID: o.OpenID}
 	}
+	text, err := toJSON(body)
+	if err != nil {
+		return nil, fmt.Errorf("make prepay body: %w", err)
+	}
+	return text, nil
+}
+
+// toJSON writes without the escapes that only HTML needs.
+func toJSON(body any) ([]byte, error) {
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(body); err != nil {
-		return nil, fmt.Errorf("make prepay body: %w", err)
+		return nil, fmt.Errorf("write JSON: %w", err)
 	}
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
 }
 
 func prepayPath(o pay.Order) (string, error) {
-	if o.Protocol == pay.ProtocolV2 {
-		return "", errors.New("orders are placed over protocol v3 only: set protocol: v3 for this merchant")
-	}
 	switch o.Client {
 	case pay.ClientJSAPI, pay.ClientMiniProgram:
 		return "/v3/pay/transactions/jsapi", nil
@@ -86,13 +96,16 @@ func parseCredential(client pay.Client, answer Answer) (pay.Credential, error) {
 	if err := json.Unmarshal(answer.Body, &w); err != nil {
 		return pay.Credential{}, answer.unknown(errors.New("read credential: the answer is not JSON of the documented shape"))
 	}
-	credential := pay.Credential{ExpiresAt: answer.ReceivedAt.Add(credentialLifetime)}
-	given := w.PrepayID
+	return credentialOf(client, w.PrepayID, w.CodeURL, answer)
+}
+
+// credentialOf takes the one of both that the order's client pays with.
+func credentialOf(client pay.Client, prepayID, codeURL string, answer Answer) (pay.Credential, error) {
+	credential := pay.Credential{PrepayID: prepayID, ExpiresAt: answer.ReceivedAt.Add(credentialLifetime)}
+	given := prepayID
 	if client == pay.ClientNative {
-		given = w.CodeURL
-		credential.CodeURL = w.CodeURL
-	} else {
-		credential.PrepayID = w.PrepayID
+		given = codeURL
+		credential.PrepayID, credential.CodeURL = "", codeURL
 	}
 	if given == "" || len(given) > maxTextBytes || !printable(given) {
 		return pay.Credential{}, answer.unknown(errors.New("read credential: the answer holds none for this client"))

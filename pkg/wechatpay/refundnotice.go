@@ -8,17 +8,18 @@ import (
 
 // RefundNotice is what a notification says about a refund.
 type RefundNotice struct {
-	OutTradeNo    pay.OutTradeNo
-	TransactionID pay.TransactionID
-	OutRefundNo   pay.OutRefundNo
-	RefundID      string // WeChat's number
-	Status        string // SUCCESS, CLOSED, ABNORMAL, PROCESSING; of v2 SUCCESS, CHANGE, REFUNDCLOSE
-	Total         pay.Fen
-	Refund        pay.Fen
-	PayerTotal    pay.Fen
-	PayerRefund   pay.Fen
-	SucceededAt   time.Time // zero unless it succeeded
-	Hint          bool      // v2: nobody signed it; ask WeChat Pay before believing it
+	OutTradeNo      pay.OutTradeNo
+	TransactionID   pay.TransactionID
+	OutRefundNo     pay.OutRefundNo
+	RefundID        string // WeChat's number
+	Status          string // SUCCESS, CLOSED, ABNORMAL, PROCESSING; of v2 SUCCESS, CHANGE, REFUNDCLOSE
+	Total           pay.Fen
+	Refund          pay.Fen
+	PayerTotal      pay.Fen
+	PayerRefund     pay.Fen
+	SucceededAt     time.Time // zero unless it succeeded
+	ReceivedAccount string    // where the money went, in WeChat's words
+	Hint            bool      // v2: nobody signed it; ask WeChat Pay before believing it
 }
 
 func (r RefundNotice) check() *VerifyError {
@@ -36,5 +37,5 @@ func (r RefundNotice) check() *VerifyError {
 	if r.Total < 0 || r.Refund < 0 || r.PayerTotal < 0 || r.PayerRefund < 0 {
 		return reject(ReasonMalformed, "an amount is negative")
 	}
-	return nil
+	return checkText("user_received_account", r.ReceivedAccount)
 }

@@ -65,7 +65,7 @@ func TestClient_against_the_stand_in(t *testing.T) {
 				MchID: pay.MchID(m.Mchid), OutTradeNo: "T|20260101*1", AppID: pay.AppID(m.Appid), Client: pay.ClientJSAPI, Description: "茶",
 				Amount: 100, Currency: pay.CNY, OpenID: "o-1", ExpiresAt: time.Now().Add(time.Hour),
 			}
-			_, err = client.QueryOrder(t.Context(), order.OutTradeNo)
+			_, err = client.QueryOrder(t.Context(), order)
 			require.True(t, wechatpay.IsNotExist(err), "%v", err)
 			order.PrepayRequest, err = client.PrepayBody(order, receiver.URL+"/notify/v3/1900000109")
 			require.NoError(t, err)
@@ -76,12 +76,12 @@ func TestClient_against_the_stand_in(t *testing.T) {
 			_, err = wechatpay.ClientParams(order, cred, time.Now(), "")
 			require.NoError(t, err)
 
-			before, err := client.QueryOrder(t.Context(), order.OutTradeNo)
+			before, err := client.QueryOrder(t.Context(), order)
 			require.NoError(t, err)
 			require.Equal(t, wechatpay.TradeNotPay, before.State)
 			_, err = platform.Pay(string(order.OutTradeNo), simulator.PayRequest{})
 			require.NoError(t, err)
-			after, err := client.QueryOrder(t.Context(), order.OutTradeNo)
+			after, err := client.QueryOrder(t.Context(), order)
 			require.NoError(t, err)
 			asked, _ := after.Observation(pay.SourceQuery)
 

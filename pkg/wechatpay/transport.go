@@ -28,17 +28,19 @@ const (
 
 var errAnswerTooLarge = fmt.Errorf("the answer has more than %d bytes", maxAnswerBytes)
 
-func newHTTPClient(o ClientOptions) (*http.Client, error) {
+// newHTTPClient makes a client that shows a certificate to servers that ask for
+// one; nil: none.
+func newHTTPClient(o ClientOptions, certificate *tls.Certificate) (*http.Client, error) {
 	transport := o.Transport
 	if transport == nil {
-		roots, err := o.roots()
+		config, err := o.tlsConfig(certificate)
 		if err != nil {
 			return nil, err
 		}
 		transport = &http.Transport{
 			Proxy:               http.ProxyFromEnvironment,
 			DialContext:         (&net.Dialer{Timeout: dialTimeout}).DialContext,
-			TLSClientConfig:     &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+			TLSClientConfig:     config,
 			ForceAttemptHTTP2:   true,
 			MaxIdleConnsPerHost: maxIdlePerHost, IdleConnTimeout: idleConnTimeout,
 			MaxResponseHeaderBytes: maxHeaderBytes,
@@ -57,6 +59,20 @@ func newHTTPClient(o ClientOptions) (*http.Client, error) {
 		// A redirect would carry a signed request elsewhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}, nil
+}
+
+func (o ClientOptions) tlsConfig(certificate *tls.Certificate) (*tls.Config, error) {
+	roots, err := o.roots()
+	if err != nil {
+		return nil, err
+	}
+	config := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	if certificate != nil {
+		// Certificates would hold it back from a server that lists other
+		// authorities: such a refusal is WeChat Pay's to give, with a reason.
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate, nil }
+	}
+	return config, nil
 }
 
 func (o ClientOptions) roots() (*x509.CertPool, error) {

@@ -12,7 +12,11 @@ import (
 	"github.com/fenflow/fenflow/pkg/pay"
 )
 
-const successV2 = "SUCCESS"
+// What return_code and result_code say.
+const (
+	successV2 = "SUCCESS"
+	failV2    = "FAIL"
+)
 
 // Layouts of v2 times, which are Beijing time without saying so.
 const (
@@ -39,7 +43,11 @@ func openV2Pay(n Notification, env Envelope, cred *merchant.Credentials) (Notifi
 	if rejected = n.about(fields["mch_id"]); rejected != nil {
 		return n, rejected
 	}
-	t, rejected := fields.transaction()
+	state := TradePayError
+	if fields["result_code"] == successV2 {
+		state = TradeSuccess
+	}
+	t, rejected := fields.transaction(state)
 	n.Protocol, n.EventType, n.Kind, n.Transaction = pay.ProtocolV2, string(env.Kind), NotificationTransaction, &t
 	return n, rejected
 }
@@ -69,15 +77,14 @@ func VerifyV2(env Envelope, cred *merchant.Credentials) error {
 	return nil
 }
 
-func (f fieldsV2) transaction() (Transaction, *VerifyError) {
+// transaction reads an order: of a notification, or of the answer to a query,
+// which has the same elements and its state besides.
+func (f fieldsV2) transaction(state TradeState) (Transaction, *VerifyError) {
 	t := Transaction{
 		MchID: pay.MchID(f["mch_id"]), AppID: pay.AppID(f["appid"]), OutTradeNo: pay.OutTradeNo(f["out_trade_no"]),
-		TransactionID: pay.TransactionID(f["transaction_id"]), State: TradePayError,
+		TransactionID: pay.TransactionID(f["transaction_id"]), State: state,
 		TradeType: f["trade_type"], BankType: f["bank_type"], OpenID: pay.OpenID(f["openid"]),
 		Attach: f["attach"], Currency: f["fee_type"],
-	}
-	if f["result_code"] == successV2 {
-		t.State = TradeSuccess
 	}
 	if t.Currency == "" {
 		t.Currency = pay.CNY
@@ -124,7 +131,8 @@ func openV2Refund(n Notification, env Envelope, cred *merchant.Credentials) (Not
 func (f fieldsV2) refund() (r RefundNotice, rejected *VerifyError) {
 	r = RefundNotice{
 		OutTradeNo: pay.OutTradeNo(f["out_trade_no"]), TransactionID: pay.TransactionID(f["transaction_id"]),
-		OutRefundNo: pay.OutRefundNo(f["out_refund_no"]), RefundID: f["refund_id"], Status: f["refund_status"], Hint: true,
+		OutRefundNo: pay.OutRefundNo(f["out_refund_no"]), RefundID: f["refund_id"], Status: f["refund_status"],
+		ReceivedAccount: f["refund_recv_accout"], Hint: true, // spelled so
 	}
 	if r.Total, rejected = f.fen("total_fee"); rejected != nil {
 		return r, rejected
@@ -218,7 +226,7 @@ func (f fieldsV2) time(name, layout string) (time.Time, *VerifyError) {
 // AckV2 is the answer to a v2 notification: compact, because one with white
 // space in it has been reported not to stop the repeats.
 func AckV2(ok bool, msg string) []byte {
-	code := "FAIL"
+	code := failV2
 	if ok {
 		code = successV2
 	}

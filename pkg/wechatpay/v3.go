@@ -198,14 +198,15 @@ func parseTransaction(plain []byte) (Transaction, *VerifyError) {
 // refundV3 is a refund notice on the wire: it has refund_status where the API
 // has status.
 type refundV3 struct {
-	MchID         string     `json:"mchid"`
-	OutTradeNo    string     `json:"out_trade_no"`
-	TransactionID string     `json:"transaction_id"`
-	OutRefundNo   string     `json:"out_refund_no"`
-	RefundID      string     `json:"refund_id"`
-	RefundStatus  string     `json:"refund_status"`
-	SuccessTime   *time.Time `json:"success_time"`
-	Amount        struct {
+	MchID           string     `json:"mchid"`
+	OutTradeNo      string     `json:"out_trade_no"`
+	TransactionID   string     `json:"transaction_id"`
+	OutRefundNo     string     `json:"out_refund_no"`
+	RefundID        string     `json:"refund_id"`
+	RefundStatus    string     `json:"refund_status"`
+	SuccessTime     *time.Time `json:"success_time"`
+	ReceivedAccount string     `json:"user_received_account"`
+	Amount          struct {
 		Total       int64 `json:"total"`
 		Refund      int64 `json:"refund"`
 		PayerTotal  int64 `json:"payer_total"`
@@ -220,7 +221,7 @@ func parseRefundNotice(plain []byte) (r RefundNotice, mchid string, rejected *Ve
 	}
 	r = RefundNotice{
 		OutTradeNo: pay.OutTradeNo(w.OutTradeNo), TransactionID: pay.TransactionID(w.TransactionID),
-		OutRefundNo: pay.OutRefundNo(w.OutRefundNo), RefundID: w.RefundID, Status: w.RefundStatus,
+		OutRefundNo: pay.OutRefundNo(w.OutRefundNo), RefundID: w.RefundID, Status: w.RefundStatus, ReceivedAccount: w.ReceivedAccount,
 		Total: pay.Fen(w.Amount.Total), Refund: pay.Fen(w.Amount.Refund),
 		PayerTotal: pay.Fen(w.Amount.PayerTotal), PayerRefund: pay.Fen(w.Amount.PayerRefund),
 	}

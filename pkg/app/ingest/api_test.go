@@ -17,7 +17,11 @@ import (
 const order = `{"out_trade_no":"order-0001","appid":"wx8888888888888888","client":"native","description":"咖啡","amount_fen":100,"currency":"CNY"}`
 
 func (s *stage) place(body string, headers ...string) (int, string) {
-	return s.do(http.MethodPost, s.api, "/v1/orders", body, append([]string{"Authorization", "Bearer " + apiKey, "Content-Type", "application/json"}, headers...)...)
+	return s.ask("/v1/orders", body, headers...)
+}
+
+func (s *stage) ask(path, body string, headers ...string) (int, string) {
+	return s.do(http.MethodPost, s.api, path, body, append([]string{"Authorization", "Bearer " + apiKey, "Content-Type", "application/json"}, headers...)...)
 }
 
 func TestIngestAPI_places_an_order_through_the_bus(t *testing.T) {
@@ -74,6 +78,69 @@ func TestIngestAPI_reads_through_a_worker(t *testing.T) {
 	})
 	require.Eventually(t, func() bool { status, answer = read(); return status == http.StatusOK }, soon, often)
 	require.JSONEq(t, `{"mchid":"1900000109","out_trade_no":"order|0001"}`, answer)
+}
+
+func TestIngestAPI_hands_on_refunds_and_closes_through_the_bus(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.prove()
+	commands := make(chan pay.Command, 10)
+	s.background(func(ctx context.Context) error {
+		return s.worker.ConsumeCommands(ctx, []pay.MchID{mchid}, bus.CommandOptions{}, func(_ context.Context, c pay.Command) (pay.CommandResult, error) {
+			commands <- c
+			return pay.CommandResult{ID: c.ID, MchID: c.MchID, Status: http.StatusOK, Body: []byte(`{"state":"requested"}`)}, nil
+		})
+	})
+	const refund = `{"out_refund_no":"R|1*@","transaction_id":"4200","amount_fen":60,"reason":"茶凉了"}`
+	status, answer := s.ask("/v1/refunds", refund, "Prefer", "wait=20")
+	require.Equal(t, http.StatusOK, status, answer)
+	require.JSONEq(t, `{"state":"requested"}`, answer)
+	c := <-commands
+	require.Equal(t, pay.CommandRefundCreate, c.Kind)
+	require.Equal(t, pay.OutRefundNo("R|1*@"), c.OutRefundNo)
+	require.Empty(t, c.OutTradeNo)
+	require.Zero(t, c.Deadline)
+	require.JSONEq(t, refund, string(c.Body))
+
+	status, answer = s.ask("/v1/orders/order%7C0001/close", "", "Prefer", "wait=20")
+	require.Equal(t, http.StatusOK, status, answer)
+	c = <-commands
+	require.Equal(t, pay.CommandOrderClose, c.Kind)
+	require.Equal(t, pay.OutTradeNo("order|0001"), c.OutTradeNo)
+	require.Zero(t, c.Deadline)
+	require.JSONEq(t, `{}`, string(c.Body))
+}
+
+// A bank account must not lie in a stream: the wish to drive a refund on is a
+// question to a worker in memory, and nothing else.
+func TestIngestAPI_asks_a_worker_to_act_and_keeps_it_out_of_the_streams(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.prove()
+	asked := make(chan string, 10)
+	for _, subject := range []string{"fenflow.act.check", "fenflow.act.abnormal", "fenflow.read.history", "fenflow.read.refund"} {
+		s.serve(subject, func(question []byte) ([]byte, error) {
+			asked <- subject + " " + string(question)
+			return []byte(`{"status":202,"body":{}}`), nil
+		})
+	}
+	for _, row := range []struct{ method, path, body, asks string }{
+		{http.MethodPost, "/v1/orders/order-0001/check", "", `fenflow.act.check {"mchid":"1900000109","out_trade_no":"order-0001"}`},
+		{http.MethodPost, "/v1/refunds/R1/abnormal", `{"type":"USER_BANK_CARD","bank_type":"ICBC_DEBIT","bank_account":"6222020200112233445","real_name":"do-not-log-me"}`,
+			`fenflow.act.abnormal {"mchid":"1900000109","out_refund_no":"R1","actor":"shop","type":"USER_BANK_CARD","bank_type":"ICBC_DEBIT","bank_account":"6222020200112233445","real_name":"do-not-log-me"}`},
+		{http.MethodGet, "/v1/orders/order-0001/history", "", `fenflow.read.history {"mchid":"1900000109","out_trade_no":"order-0001"}`},
+		{http.MethodGet, "/v1/refunds/R1", "", `fenflow.read.refund {"mchid":"1900000109","out_refund_no":"R1"}`},
+	} {
+		require.Eventually(t, func() bool { // until the worker's subscription is known
+			status, _ := s.do(row.method, s.api, row.path, row.body, "Authorization", "Bearer "+apiKey, "Content-Type", "application/json")
+			return status == http.StatusAccepted
+		}, soon, often, row.path)
+		require.Equal(t, row.asks, <-asked)
+	}
+	for _, stream := range []string{bus.StreamNotify, bus.StreamCommand, bus.StreamEvent, bus.StreamRejected} {
+		require.Zero(t, s.messages(stream), stream)
+	}
+	require.NotContains(t, s.log.String(), "6222020200112233445")
 }
 
 func TestIngestAPI_answers_503_while_the_broker_is_away(t *testing.T) {

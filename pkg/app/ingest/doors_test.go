@@ -40,7 +40,7 @@ func TestIngest_users_may_publish_nowhere_else(t *testing.T) {
 		"$JS.API.STREAM.DELETE.NOTIFY", "$JS.API.STREAM.PURGE.NOTIFY", "$JS.API.CONSUMER.CREATE.EVENT.x", "$JS.ACK.NOTIFY.x.1.1.1.1.0", "fenflow.wechat.token", "_INBOX_worker.x",
 	}
 	for user, also := range map[string][]string{
-		"notify": {"pay.command.order.create.1900000109", "fenflow.read.order"},
+		"notify": {"pay.command.order.create.1900000109", "pay.command.refund.create.1900000109", "fenflow.read.order", "fenflow.read.refund", "fenflow.act.check", "fenflow.act.abnormal"},
 		"api":    {"pay.notify.live.1", "pay.rejected.1900000109", "fenflow.verify.v2", "fenflow.verify.keys"},
 	} {
 		for _, subject := range append(also, elsewhere...) {

@@ -2,13 +2,16 @@
 //
 // Its job: open the database and the bus, prove that both keep what they
 // acknowledge, and run settlement, commands, the outbox relay, the letter
-// sweep, platform certificates and housekeeping until it is told to stop. Its
-// neighbours are the use cases and adapters that it wires; boot gives it
-// signals, health and logs.
+// sweep, platform certificates, answers to the edge and housekeeping until it is
+// told to stop. Its neighbours are the use cases and adapters that it wires; boot
+// gives it signals, health and logs; reconcilers are woken through Redis, where
+// there is one.
 //
 // It guarantees that nothing is consumed before durability is proven, that
-// commands and settlement have connections of their own, and that a stop
-// finishes what is in hand: consumers first, then the relay of their events.
+// commands and settlement have connections of their own, that it works without
+// Redis, and that a stop finishes what is in hand: consumers first, then the relay
+// of their events.
 //
-// It leaves to others: every decision about an order.
+// It leaves to others: every decision about an order or refund, and every call
+// that sends a refund.
 package worker

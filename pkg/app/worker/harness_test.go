@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -84,6 +85,9 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if parts[1] == "v2" {
 		env.Kind = pay.DeliveryNotifyV2Pay
+		if parts[3] == "refund" {
+			env.Kind = pay.DeliveryNotifyV2Refund
+		}
 		if !e.genuine(r.Context(), env) {
 			http.Error(w, "forged", http.StatusUnauthorized)
 			return
@@ -131,6 +135,7 @@ type world struct {
 	edge     *edge
 	api      *bus.Bus
 	dir      string
+	flags    map[string]string // of each worker that is started
 }
 
 func migrate(ctx context.Context, url string) error {
@@ -140,7 +145,7 @@ func migrate(ctx context.Context, url string) error {
 
 func newWorld(t *testing.T, database string, change ...func(*servers.NATSOptions)) *world {
 	t.Helper()
-	w := &world{t: t, database: database, dir: filepath.Join(t.TempDir(), "merchant")}
+	w := &world{t: t, database: database, dir: filepath.Join(t.TempDir(), "merchant"), flags: map[string]string{"waits.ack_wait": "2s"}}
 	w.broker = testkit.NATS(t, append([]func(*servers.NATSOptions){func(o *servers.NATSOptions) {
 		o.ConfigFile, o.Environment = "../../../deploy/nats.conf", passwords()
 	}}, change...)...)
@@ -214,7 +219,7 @@ func (w *world) env() (boot.Env, *logs) {
 
 func (w *world) envWithReload() (boot.Env, *logs, chan<- struct{}) {
 	w.t.Helper()
-	c, err := config.Load(config.Options{File: filepath.Join(w.dir, "fenflow.yaml"), Lookup: lookup, Flags: map[string]string{"waits.ack_wait": "2s"}, Role: config.RoleWorker})
+	c, err := config.Load(config.Options{File: filepath.Join(w.dir, "fenflow.yaml"), Lookup: lookup, Flags: w.flags, Role: config.RoleWorker})
 	require.NoError(w.t, err)
 	said, reload := &logs{}, make(chan struct{})
 	return boot.Env{
@@ -251,6 +256,56 @@ func (w *world) start() *running {
 func (w *world) ready(r *running) {
 	w.t.Helper()
 	require.Eventually(w.t, func() bool { return r.health.Ready(w.t.Context()).Ready }, soon, often, "health: %+v\n%s", r.health.Ready(w.t.Context()), r.logs)
+}
+
+// configure changes a line of fenflow.yaml.
+func (w *world) configure(old, line string) {
+	w.t.Helper()
+	file := filepath.Join(w.dir, "fenflow.yaml")
+	text, err := os.ReadFile(file)
+	require.NoError(w.t, err)
+	require.Contains(w.t, string(text), old)
+	require.NoError(w.t, os.WriteFile(file, []byte(strings.Replace(string(text), old, line, 1)), 0o600))
+}
+
+// submit sends a command as the API does, and waits for its end.
+func (w *world) submit(cmd pay.Command) pay.CommandResult {
+	w.t.Helper()
+	result, replied, err := w.api.SubmitCommand(w.t.Context(), cmd, 25*time.Second)
+	require.NoError(w.t, err)
+	require.True(w.t, replied)
+	return result
+}
+
+func (w *world) command(kind pay.CommandKind, order, refund, body string) pay.Command {
+	w.t.Helper()
+	id, err := uuid.NewV7()
+	require.NoError(w.t, err)
+	return pay.Command{
+		ID: pay.CommandID(id.String()), MchID: pay.MchID(w.merchant.Mchid), Kind: kind, OutTradeNo: pay.OutTradeNo(order), OutRefundNo: pay.OutRefundNo(refund),
+		Digest: "digest of " + order + refund + body, Body: []byte(body), ReceivedAt: time.Now().UTC(),
+	}
+}
+
+func (w *world) refund(order, refund string, fen int) pay.CommandResult {
+	w.t.Helper()
+	return w.submit(w.command(pay.CommandRefundCreate, order, refund, fmt.Sprintf(`{"out_refund_no":%q,"out_trade_no":%q,"amount_fen":%d}`, refund, order, fen)))
+}
+
+// ask asks the worker as the API does, and gives status and body of its answer.
+func (w *world) ask(subject string, question map[string]string) (int, string) {
+	w.t.Helper()
+	question["mchid"] = w.merchant.Mchid
+	raw, err := json.Marshal(question)
+	require.NoError(w.t, err)
+	answer, err := w.api.Request(w.t.Context(), subject, raw, 10*time.Second)
+	require.NoError(w.t, err)
+	var a struct {
+		Status int             `json:"status"`
+		Body   json.RawMessage `json:"body"`
+	}
+	require.NoError(w.t, json.Unmarshal(answer, &a))
+	return a.Status, string(a.Body)
 }
 
 // create is an order.create as the API sends it.

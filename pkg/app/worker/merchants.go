@@ -30,7 +30,7 @@ type merchants struct {
 
 type member struct {
 	credentials *merchant.Credentials
-	client      *wechatpay.Client // nil: cannot call WeChat Pay (a v2 merchant without v3 keys)
+	client      *wechatpay.Client // nil: there is no key to call WeChat Pay with
 }
 
 // newMerchants reads all secrets once. A file that cannot be used ends the
@@ -59,7 +59,7 @@ func (m *merchants) take(s config.Snapshot) error {
 			continue
 		}
 		one := member{credentials: credentials}
-		if credentials.PrivateKey != nil && credentials.Merchant.Serial != "" {
+		if signsV3(credentials) || len(credentials.APIv2Keys) > 0 {
 			client, err := m.newClient(credentials)
 			if err != nil {
 				return fmt.Errorf("merchant %s: %w", mchid, err)
@@ -73,6 +73,9 @@ func (m *merchants) take(s config.Snapshot) error {
 	m.changed = make(chan struct{})
 	return nil
 }
+
+// signsV3 says whether the merchant can make calls of protocol v3.
+func signsV3(c *merchant.Credentials) bool { return c.PrivateKey != nil && c.Merchant.Serial != "" }
 
 func (m *merchants) newClient(credentials *merchant.Credentials) (*wechatpay.Client, error) {
 	way := m.env.Config.WeChatPay
@@ -123,14 +126,22 @@ func (m *merchants) WeChat(mchid pay.MchID) (command.WeChat, bool) {
 	return client, client != nil
 }
 
-// Certificates finds a merchant's way to WeChat Pay, for certificates.
+// Certificates finds a merchant's way to WeChat Pay, for certificates, which
+// only protocol v3 has.
 func (m *merchants) Certificates(mchid pay.MchID) (certificates.WeChat, bool) {
-	client := m.find(mchid).client
-	return client, client != nil
+	one := m.find(mchid)
+	if one.client == nil || !signsV3(one.credentials) {
+		return nil, false
+	}
+	return one.client, true
 }
 
-// notifyURL is where WeChat Pay posts about orders, which are placed over v3
-// (WeChat Pay doc 4012791834: no query string).
-func (m *merchants) notifyURL(mchid pay.MchID) string {
-	return strings.TrimRight(m.env.Config.PublicURL, "/") + "/notify/v3/" + string(mchid)
+// notifyURL is where WeChat Pay posts about an order: the protocols have
+// addresses of their own (WeChat Pay doc 4012791834: no query string).
+func (m *merchants) notifyURL(mchid pay.MchID, protocol pay.Protocol) string {
+	public := strings.TrimRight(m.env.Config.PublicURL, "/")
+	if protocol == pay.ProtocolV2 {
+		return public + "/notify/v2/" + string(mchid) + "/pay"
+	}
+	return public + "/notify/v3/" + string(mchid)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/fenflow/fenflow/pkg/app/boot"
 	"github.com/fenflow/fenflow/pkg/bus"
 	"github.com/fenflow/fenflow/pkg/problem"
+	"github.com/fenflow/fenflow/pkg/queue"
 	"github.com/fenflow/fenflow/pkg/store"
 )
 
@@ -18,6 +19,7 @@ type parts struct {
 	settlement *store.Store
 	commands   *store.Store
 	bus        *bus.Bus
+	queue      *queue.Client // nil: no Redis is configured
 }
 
 // drainTimeout bounds the last words to the broker.
@@ -51,6 +53,9 @@ func open(ctx context.Context, env boot.Env, begun *start) (p parts, err error) 
 	if err != nil {
 		return p, problem.Wrap(problem.BrokerUnavailable, err, "NATS refuses the worker")
 	}
+	if p.queue, err = openQueue(ctx, env); err != nil {
+		return p, err
+	}
 	env.Health.Add("postgres", p.settlement.Ping)
 	env.Health.Add("nats", p.connected)
 	return p, begun.insist(ctx, env.Logger, "ensure streams", func() error { return p.bus.EnsureStreams(ctx) })
@@ -82,6 +87,11 @@ func (p parts) close(log *slog.Logger) {
 		defer cancel()
 		if err := p.bus.Drain(ctx); err != nil {
 			log.Warn("the broker was left without a farewell", "error", err)
+		}
+	}
+	if p.queue != nil {
+		if err := p.queue.Close(); err != nil {
+			log.Warn("Redis was left without a farewell", "error", err)
 		}
 	}
 	for _, pool := range []*store.Store{p.settlement, p.commands} {

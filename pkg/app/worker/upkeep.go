@@ -95,12 +95,15 @@ func (u *upkeep) measure(ctx context.Context) {
 		return // the health check tells of a database that is away
 	}
 	for what, age := range map[string]time.Duration{
-		"outbox": ages.Outbox, "letters_waiting": ages.WaitingLetters, "letters_open": ages.OpenLetters, "order_checks_overdue": ages.UnresolvedOrders,
+		"outbox": ages.Outbox, "letters_waiting": ages.WaitingLetters, "letters_open": ages.OpenLetters,
+		"order_checks_overdue": ages.UnresolvedOrders, "refund_checks_overdue": ages.UnresolvedRefunds, "anomalies_open": ages.OpenAnomalies,
 	} {
 		u.ages.WithLabelValues(what).Set(age.Seconds())
 	}
 	for what, rows := range map[string]int64{
-		"outbox": ages.OutboxRows, "order_checks_overdue": ages.OverdueOrders, "letters_waiting": ages.WaitingLetterRows, "letters_open": ages.OpenLetterRows, "deliveries_default_partition": ages.StrayRows,
+		"outbox": ages.OutboxRows, "letters_waiting": ages.WaitingLetterRows, "letters_open": ages.OpenLetterRows,
+		"order_checks_overdue": ages.OverdueOrders, "refund_checks_overdue": ages.OverdueRefunds, "refunds_abnormal": ages.AbnormalRefunds,
+		"anomalies_open": ages.OpenAnomalyRows, "deliveries_default_partition": ages.StrayRows,
 	} {
 		u.rows.WithLabelValues(what).Set(float64(rows))
 	}

@@ -61,12 +61,13 @@ func wire(env boot.Env, p parts, known *merchants) *worker {
 	w.certs = certificates.New(shelf{p.settlement}, p.bus, known, log, time.Now)
 	w.keys = &keys{merchants: known, certificates: w.certs, now: time.Now}
 	w.settle = settle.New(settle.Options{
-		Books: p.settlement, Merchants: known, Keys: w.keys, Relay: w.relay,
+		Books: p.settlement, Merchants: known, Keys: w.keys, Relay: w.relay, Retry: w.retryLetters,
 		Retryable: store.Retryable, Now: time.Now, Log: log, Registry: registry,
 	})
 	w.letters = deadletter.New(p.settlement, w.settle, log)
 	w.commands = command.New(command.Options{
-		Books: p.commands, Merchants: known, Letters: w.letters, Relay: w.relay,
+		Books: p.commands, Merchants: known, Letters: w.letters, Relay: w.relay, Waker: &waker{queue: p.queue, log: log},
+		Budgets:   command.Budgets{OrderQuery: env.Config.Budgets.OrderQuery, OrderClose: env.Config.Budgets.OrderClose},
 		NotifyURL: known.notifyURL, Retryable: store.Retryable, Now: time.Now, Nonce: rand.Text,
 		Log: log, Registry: registry,
 	})
@@ -75,11 +76,16 @@ func wire(env boot.Env, p parts, known *merchants) *worker {
 	return w
 }
 
+// retryLetters is settle's way to the letters, which are settled by it.
+func (w *worker) retryLetters(ctx context.Context, mchid pay.MchID, no pay.OutTradeNo) (int, error) {
+	return w.letters.Retry(ctx, mchid, no)
+}
+
 // run is the role's life:
 //
 //  1. what needs no proof starts: answers to the edge, certificates, relay;
 //  2. durability is proven, and proven again whenever it may have changed;
-//  3. only then is anything consumed;
+//  3. only then is anything consumed, and asked of WeChat Pay for a shop;
 //  4. at the end consumers finish what they hold, then the relay what they made.
 func (w *worker) run(ctx context.Context) error {
 	relaying, stopRelay := context.WithCancel(context.WithoutCancel(ctx))
@@ -101,9 +107,13 @@ func (w *worker) run(ctx context.Context) error {
 	begin("answer v2 checks", w.serve(bus.RequestVerifyV2, w.settle.VerifyV2))
 	begin("answer key refreshes", w.serve(bus.RequestVerifyKeys, w.certs.Answer))
 	begin("answer reads of orders", w.serve(bus.RequestReadOrder, w.commands.ReadOrder))
+	begin("answer reads of histories", w.serve(bus.RequestReadHistory, w.commands.ReadHistory))
+	begin("answer reads of refunds", w.serve(bus.RequestReadRefund, w.commands.ReadRefund))
 	begin("answer reads of commands", w.serve(bus.RequestReadCommand, w.commands.ReadCommand))
 	begin("durability", w.proof.keep)
 	begin("upkeep", w.upkeep.keep)
+	begin("answer checks", w.afterProof(w.serve(bus.RequestActCheck, w.commands.ActCheck)))
+	begin("drive abnormal refunds on", w.afterProof(w.serve(bus.RequestActAbnormal, w.commands.ActAbnormal)))
 	begin("letters", w.afterProof(w.letters.Run))
 	begin("live notifications", w.afterProof(w.consume(bus.SubjectLive)))
 	begin("replayed notifications", w.afterProof(w.consume(bus.SubjectReplay)))
@@ -137,8 +147,8 @@ func (w *worker) serve(subject string, answer func(context.Context, []byte) ([]b
 	return func(ctx context.Context) error { return w.parts.bus.Serve(ctx, subject, answer) }
 }
 
-// afterProof holds a consumer back until durability is proven once and the
-// certificates of earlier days are loaded. It is not stopped by a later bad
+// afterProof holds what writes into the books back until durability is proven
+// once and the certificates of earlier days are loaded. It is not stopped by a later bad
 // verdict: what the bus has taken is safer settled than not.
 func (w *worker) afterProof(part func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
