@@ -1,4 +1,4 @@
-// Command reconciler will ask WeChat Pay about what stays unresolved.
+// Command reconciler asks WeChat Pay about what stays unresolved and sends refunds.
 package main
 
 import (
