@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -76,6 +75,9 @@ func upCommand(stderr io.Writer, exit *int) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "up", Short: "Start everything and stay until Ctrl-C", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.Speed <= 0 || o.RefundSpeed <= 0 {
+				return errors.New("--speed and --refund-speed must be positive")
+			}
 			*exit = 1
 			s, err := Start(cmd.Context(), o)
 			if err != nil {
@@ -93,82 +95,7 @@ func upCommand(stderr io.Writer, exit *int) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&o.Dir, "dir", filepath.Join(os.TempDir(), fmt.Sprintf("fenflow-devstack-%d", os.Getuid())), "where the stack keeps its data; kept between runs")
 	cmd.Flags().BoolVar(&o.FreePort, "free-ports", false, "take free ports instead of the documented ones")
-	cmd.Flags().Float64Var(&o.Speed, "speed", 60, "how much faster the stand-in repeats notifications than WeChat Pay does")
+	cmd.Flags().Float64Var(&o.Speed, "speed", 60, "divides the waits of the stand-in: repeats of notifications, the progress of refunds")
+	cmd.Flags().Float64Var(&o.RefundSpeed, "refund-speed", 1, "divides fenflow's waits of refunds (a minute between two of one payment, and so on); 1 is as in production")
 	return cmd
 }
-
-// demoPatience is how long a demo waits for its last event: several rounds of
-// the stand-in's compressed retry schedule.
-const demoPatience = 90 * time.Second
-
-func demoCommand(stdout, stderr io.Writer, exit *int) *cobra.Command {
-	o := DemoOptions{Patience: demoPatience}
-	asJSON := false
-	cmd := &cobra.Command{
-		Use: "demo", Short: "Place, pay and settle orders on a throw-away stack, and count", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			var report Report
-			err := o.check()
-			if err == nil {
-				*exit = 1
-				report, err = demoRun(cmd.Context(), o, stderr)
-				report.writeTable(stderr)
-			}
-			if err != nil {
-				report.Error = err.Error()
-			}
-			if asJSON {
-				if err := report.writeJSON(stdout); err != nil {
-					return err
-				}
-			}
-			if !report.Good() {
-				return errors.New(report.verdict())
-			}
-			*exit = 0
-			return nil
-		},
-	}
-	cmd.Flags().IntVar(&o.Orders, "orders", 1000, "orders to place and pay")
-	cmd.Flags().IntVar(&o.Duplicates, "duplicates", 2, "extra deliveries of each notification")
-	cmd.Flags().IntVar(&o.Forged, "forged", 100, "forged notifications in the whole run")
-	cmd.Flags().DurationVar(&o.PayWithin, "pay-within", 3*time.Second, "payments are spread at random over this time after their prepay")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document on stdout and nothing else")
-	return cmd
-}
-
-func (o DemoOptions) check() error {
-	switch {
-	case o.Orders < 1:
-		return fmt.Errorf("--orders is %d: place at least one", o.Orders)
-	case o.Duplicates < 0, o.Forged < 0, o.PayWithin < 0:
-		return errors.New("--duplicates, --forged and --pay-within cannot be negative")
-	}
-	return nil
-}
-
-// demoRun runs a demo on a stack of its own that leaves nothing behind.
-func demoRun(ctx context.Context, o DemoOptions, stderr io.Writer) (Report, error) {
-	dir, err := os.MkdirTemp("", "fenflow-demo-")
-	if err != nil {
-		return Report{}, fmt.Errorf("make a directory for the demo: %w", err)
-	}
-	defer func() { _ = os.RemoveAll(dir) }() // a leftover is the system's to clean
-	s, err := Start(ctx, Options{Dir: dir, FreePort: true, Speed: demoSpeed, Log: stderr})
-	if err != nil {
-		return Report{}, fmt.Errorf("start the stack: %w", err)
-	}
-	defer s.Stop()
-	bar := newProgress(stderr, o.Orders)
-	o.Progress = bar
-	report, err := RunDemo(ctx, s, o)
-	bar.stop()
-	if err != nil || !report.Good() {
-		s.keepLogs(dir)
-	}
-	return report, err
-}
-
-// demoSpeed makes the platform's first retry come after a quarter of a second
-// instead of 15, so that a run with restarts stays short.
-const demoSpeed = 60

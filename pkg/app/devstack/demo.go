@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -17,8 +19,11 @@ type DemoOptions struct {
 	Orders     int           // orders to place and pay
 	Duplicates int           // extra deliveries of each notification
 	Forged     int           // forgeries in the whole run
+	Drop       int           // percent of the notifications that never arrive
+	Refunds    int           // percent of the orders that are refunded
+	Trouble    bool          // every call to the platform may go wrong
 	PayWithin  time.Duration // payments are spread at random over this time after their prepay
-	Patience   time.Duration // how long to wait for the last event
+	Patience   time.Duration // how long a run may stand still; 0: by what it does
 	Progress   Progress
 }
 
@@ -26,7 +31,8 @@ type DemoOptions struct {
 type Progress interface {
 	Placed(n int)
 	Paid(n int)
-	Received(n int)
+	Received(n int) // order.paid
+	Refunded(n int) // refund.succeeded
 }
 
 // Shops place many orders at once; this many connections keep the roles busy
@@ -42,39 +48,58 @@ type demo struct {
 	shop       *shop
 	platform   *platform
 	subscriber *subscriber
+	books      *books
 	appID      string
 
-	mu      sync.Mutex
-	placed  int
-	paid    int
-	numbers []string
+	run      string                  // begins every number
+	asked    []refundPart            // every refund that the shop asks for
+	parts    map[string][]refundPart // the same by order
+	placed   atomic.Int64
+	paid     atomic.Int64
+	followed atomic.Int64 // refunds of which the shop saw the end
 }
 
-// RunDemo places orders through the HTTP API, pays them at the platform and
-// compares the platform's ledger with what a subscriber received.
+// RunDemo places orders through the HTTP API, pays them at the platform, gives
+// some of them back, and compares the platform's ledger with what a subscriber
+// received.
 func RunDemo(ctx context.Context, s *Stack, o DemoOptions) (Report, error) {
-	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 2 * shopConnections}}
+	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 2 * shopConnections, MaxConnsPerHost: 4 * shopConnections}}
 	sub, err := subscribe(ctx, s.NATSURL(), "subscriber", s.passwords["subscriber"])
 	if err != nil {
 		return Report{}, err
 	}
 	defer sub.close()
+	books, err := openBooks(s)
+	if err != nil {
+		return Report{}, err
+	}
+	defer books.close()
 	d := &demo{
-		options: o, appID: s.merchant.Appid, subscriber: sub,
+		options: o, appID: s.merchant.Appid, subscriber: sub, books: books,
 		shop:     &shop{api: s.APIURL(), key: s.merchant.APIKey, client: client},
 		platform: &platform{base: s.SimulatorURL(), client: client},
+		run:      strconv.FormatInt(time.Now().Unix(), 10), parts: map[string][]refundPart{},
 	}
+	d.asked = planRefunds(d.run, o)
+	for _, p := range d.asked {
+		d.parts[p.OutTradeNo] = append(d.parts[p.OutTradeNo], p)
+	}
+	return d.report(ctx, s), nil
+}
+
+// report is the run with its count; what went wrong is in it.
+func (d *demo) report(ctx context.Context, s *Stack) Report {
 	began := time.Now()
 	watched := d.watch(ctx)
-	runErr := d.run(ctx)
+	runErr := d.play(ctx)
 	watched()
 	report, countErr := d.count(context.WithoutCancel(ctx))
 	report.Seconds = new(round2(time.Since(began).Seconds()))
 	report.Restarts = s.Restarts()
-	if err := errors.Join(runErr, countErr, s.unknownEffects(ctx, d, &report)); err != nil {
+	if err := errors.Join(runErr, countErr); err != nil {
 		report.Error = err.Error()
 	}
-	return report, nil
+	return report
 }
 
 // watch reports what the subscriber has, until the returned function is called.
@@ -92,6 +117,7 @@ func (d *demo) watch(ctx context.Context) (stop func()) {
 			case <-tick.C:
 			}
 			d.options.Progress.Received(d.subscriber.paidCount())
+			d.options.Progress.Refunded(d.subscriber.refundCount())
 		}
 	})
 	return func() {
@@ -100,7 +126,21 @@ func (d *demo) watch(ctx context.Context) (stop func()) {
 	}
 }
 
-func (d *demo) run(ctx context.Context) error {
+// play lets every order run its course:
+//
+//  1. the stand-in is told how to misbehave;
+//  2. the shop places the orders, a buyer pays each, and some are given back;
+//  3. the run ends when every order and refund is final and told of,
+//     or when it has stood still for too long.
+func (d *demo) play(ctx context.Context) error {
+	for _, f := range d.options.faults() {
+		if err := d.platform.setFault(ctx, f); err != nil {
+			return err
+		}
+	}
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	go d.watchStill(ctx, giveUp)
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(shopConnections)
 	var buyers errgroup.Group
@@ -110,21 +150,31 @@ func (d *demo) run(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			buyers.Go(func() error { return d.buy(ctx, no, i) })
+			buyers.Go(func() error {
+				if err := d.buy(ctx, no, i); err != nil {
+					return err
+				}
+				return d.refundAll(ctx, no)
+			})
 			return nil
 		})
 	}
 	if err := errors.Join(group.Wait(), buyers.Wait()); err != nil {
-		return fmt.Errorf("place and pay: %w", err)
+		return fmt.Errorf("place, pay and refund: %w", err)
 	}
 	return d.settle(ctx)
 }
 
+func orderNumber(run string, i int) string { return fmt.Sprintf("D%s-%06d", run, i) }
+
+// amountOf is enough for three parts.
+func amountOf(i int) int64 { return int64(100 + i%900) }
+
 // place puts order i, alternating between the kinds of client.
 func (d *demo) place(ctx context.Context, i int) (string, error) {
 	o := newOrder{
-		OutTradeNo: fmt.Sprintf("D%d-%06d", time.Now().Unix(), i), AppID: d.appID,
-		Description: "One pot of tea", AmountFen: int64(1 + i%100), Currency: "CNY",
+		OutTradeNo: orderNumber(d.run, i), AppID: d.appID,
+		Description: "One pot of tea", AmountFen: amountOf(i), Currency: "CNY",
 	}
 	switch i % 3 {
 	case 0:
@@ -141,93 +191,19 @@ func (d *demo) place(ctx context.Context, i int) (string, error) {
 	if answer.State == "awaiting_payment" && len(answer.Pay) <= len("{}") {
 		return "", fmt.Errorf("order %s came without the parameters to pay with", o.OutTradeNo)
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.placed++
-	d.numbers = append(d.numbers, o.OutTradeNo)
-	d.options.Progress.Placed(d.placed)
+	d.options.Progress.Placed(int(d.placed.Add(1)))
 	return o.OutTradeNo, nil
 }
 
 // buy pays after a moment's thought, as people do.
 func (d *demo) buy(ctx context.Context, outTradeNo string, i int) error {
-	thought := time.NewTimer(rand.N(max(d.options.PayWithin, 1)))
-	defer thought.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-thought.C:
-	}
-	if err := d.platform.pay(ctx, outTradeNo, d.options.Duplicates, d.forgeries(i)); err != nil {
+	if err := rest(ctx, rand.N(max(d.options.PayWithin, 1))); err != nil {
 		return err
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.paid++
-	d.options.Progress.Paid(d.paid)
+	forged := share(i, d.options.Forged, d.options.Orders)
+	if err := d.platform.pay(ctx, outTradeNo, d.options.Duplicates, forged); err != nil {
+		return err
+	}
+	d.options.Progress.Paid(int(d.paid.Add(1)))
 	return nil
-}
-
-// forgeries spreads the run's forgeries evenly over its orders.
-func (d *demo) forgeries(i int) int {
-	n, f := d.options.Orders, d.options.Forged
-	return (i+1)*f/n - i*f/n
-}
-
-// settle waits until the platform has delivered everything it had to deliver
-// and the subscriber has every order.
-func (d *demo) settle(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, d.options.Patience)
-	defer cancel()
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for {
-		got := d.subscriber.paidCount()
-		if got >= d.options.Orders && d.delivered(ctx) {
-			return d.subscriber.drained(ctx)
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("waited %s for %d events, %d came", d.options.Patience, d.options.Orders, got)
-		case <-tick.C:
-		}
-	}
-}
-
-// delivered says whether no notification is left to be sent.
-func (d *demo) delivered(ctx context.Context) bool {
-	summary, err := d.platform.deliveries(ctx)
-	return err == nil && summary.Pending == 0
-}
-
-// count compares the platform's ledger with what the subscriber holds.
-func (d *demo) count(ctx context.Context) (Report, error) {
-	ledger, err := d.platform.ledger(ctx)
-	if err != nil {
-		return Report{Orders: d.placed}, err
-	}
-	summary, err := d.platform.deliveries(ctx)
-	if err != nil {
-		return Report{Orders: d.placed}, err
-	}
-	receipts, repeated, bad := d.subscriber.receipts()
-	report := Report{
-		Orders: d.placed, Paid: len(ledger.Payments), Events: len(receipts), DuplicateEvents: repeated,
-		DuplicateNotifications: summary.Duplicates, ForgedSent: summary.Forged, ForgedAccepted: summary.ForgedAccepted,
-		AckMS: percentiles(summary.AckMs),
-	}
-	var waits []float64
-	for _, p := range ledger.Payments {
-		received, ok := receipts[p.OutTradeNo]
-		if !ok {
-			report.Lost++
-			continue
-		}
-		waits = append(waits, milliseconds(received.Sub(p.PaidAt)))
-		delete(receipts, p.OutTradeNo)
-	}
-	// An event for an order that nobody paid: somebody's word was believed.
-	report.ForgedAccepted += len(receipts)
-	report.PaidEventMS = percentiles(waits)
-	return report, errors.Join(bad...)
 }

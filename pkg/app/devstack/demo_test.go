@@ -43,24 +43,39 @@ type killer struct {
 	t     *testing.T
 	stack *Stack
 
-	mu    sync.Mutex
-	at    []int // counts, rising
-	roles []string
+	mu       sync.Mutex
+	paid     []kill // by order.paid received, rising
+	refunded []kill // by refund.succeeded received, rising
 }
 
-func (*killer) Placed(int) {}
-func (*killer) Paid(int)   {}
+type kill struct {
+	at   int
+	role string
+}
 
-func (k *killer) Received(n int) {
+func (*killer) Placed(int)       {}
+func (*killer) Paid(int)         {}
+func (k *killer) Received(n int) { k.due(&k.paid, n) }
+func (k *killer) Refunded(n int) { k.due(&k.refunded, n) }
+
+func (k *killer) due(kills *[]kill, n int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for len(k.at) > 0 && n >= k.at[0] {
-		role := k.roles[0]
-		k.at, k.roles = k.at[1:], k.roles[1:]
+	for len(*kills) > 0 && n >= (*kills)[0].at {
+		role := (*kills)[0].role
+		*kills = (*kills)[1:]
 		if err := k.stack.Kill(role); err != nil {
 			k.t.Errorf("kill %s: %v", role, err)
 		}
 	}
+}
+
+func (k *killer) requireDone() {
+	k.t.Helper()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	require.Empty(k.t, k.paid, "every kill took place")
+	require.Empty(k.t, k.refunded, "every kill took place")
 }
 
 func startForTest(t *testing.T) *Stack {
@@ -82,13 +97,13 @@ func (w testWriter) Write(p []byte) (int, error) {
 func TestDemo_keeps_every_payment_when_roles_are_killed(t *testing.T) {
 	t.Parallel()
 	stack := startForTest(t)
-	k := &killer{t: t, stack: stack, at: []int{20, 45, 70, 95}, roles: []string{"worker", "ingest", "worker", "nats"}}
+	k := &killer{t: t, stack: stack, paid: []kill{{20, "worker"}, {45, "ingest"}, {70, "worker"}, {95, "nats"}}}
 	report, err := RunDemo(t.Context(), stack, DemoOptions{
 		Orders: 150, Duplicates: 2, Forged: 25, PayWithin: 3 * time.Second, Patience: 2 * time.Minute, Progress: k,
 	})
 	require.NoError(t, err)
 	require.True(t, report.Good(), report.verdict())
-	require.Empty(t, k.at, "every kill took place")
+	k.requireDone()
 	require.Equal(t, 150, report.Events)
 	require.Equal(t, 25, report.ForgedSent)
 	require.GreaterOrEqual(t, report.Restarts, 4)
@@ -106,7 +121,7 @@ func TestMain_prints_one_document(t *testing.T) {
 	require.Zero(t, code, report.verdict())
 	require.Equal(t, Report{
 		Orders: 5, Paid: 5, Events: 5, DuplicateNotifications: 5, ForgedSent: 5,
-		AckMS: report.AckMS, PaidEventMS: report.PaidEventMS, Seconds: report.Seconds,
+		Queries: report.Queries, AckMS: report.AckMS, PaidEventMS: report.PaidEventMS, Seconds: report.Seconds,
 	}, report)
 	require.NotNil(t, report.AckMS.P99)
 	require.NotNil(t, report.PaidEventMS.P50)
@@ -117,7 +132,8 @@ func TestMain_refuses_a_run_without_orders(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	require.Equal(t, 2, Main([]string{"demo", "--orders", "0", "--json"}, nil, &stdout, &stderr))
 	require.Contains(t, stderr.String(), "place at least one")
-	require.JSONEq(t, `{"orders":0,"paid":0,"events":0,"duplicate_notifications":0,"duplicate_events":0,"lost":0,"forged_sent":0,"forged_accepted":0,"restarts":0,
+	require.JSONEq(t, `{"orders":0,"paid":0,"events":0,"duplicate_notifications":0,"duplicate_events":0,"lost":0,"forged_sent":0,"forged_accepted":0,
+		"queries":0,"refunds":0,"refunded_fen":0,"platform_refunded_fen":0,"refunds_doubled":0,"anomalies":0,"restarts":0,
 		"ack_ms":{"p50":null,"p99":null},"paid_event_ms":{"p50":null,"p99":null},"seconds":null,"error":"--orders is 0: place at least one"}`, stdout.String())
 }
 

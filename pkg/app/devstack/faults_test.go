@@ -2,7 +2,6 @@ package devstack
 
 import (
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -54,11 +53,7 @@ func (v *visitor) ourBooks(db *sql.DB, no string) map[string]booked {
 
 func (v *visitor) setFault(f simulator.Fault) {
 	v.t.Helper()
-	body, err := json.Marshal(f)
-	require.NoError(v.t, err)
-	status, answer, err := v.platform.call(v.t.Context(), http.MethodPost, "/control/faults", body)
-	require.NoError(v.t, err)
-	require.Equal(v.t, http.StatusCreated, status, string(answer))
+	require.NoError(v.t, v.platform.setFault(v.t.Context(), f))
 }
 
 // fired says how often the faults of an order happened.
@@ -123,9 +118,9 @@ func TestStack_ends_with_the_platforms_books_under_every_fault(t *testing.T) {
 		})
 	}
 	t.Cleanup(func() { // after all of them
-		_, repeated, bad := v.subscriber.receipts()
-		require.Zero(t, repeated)
-		require.Empty(t, bad)
+		got := v.subscriber.received()
+		require.Zero(t, got.repeated)
+		require.Empty(t, got.bad)
 	})
 }
 

@@ -3,21 +3,26 @@ package devstack
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/fenflow/fenflow/pkg/testkit/scratch"
 )
 
 // Options say where and how a stack runs.
 type Options struct {
-	Dir      string    // everything it writes; made if missing
-	Keep     bool      // keep the books for the next start
-	FreePort bool      // take free ports instead of the documented ones
-	Speed    float64   // how much faster the stand-in repeats notifications than WeChat does
-	Log      io.Writer // what a person reads: what was found, installed, started
+	Dir         string    // everything it writes; made if missing
+	Keep        bool      // keep the books for the next start
+	FreePort    bool      // take free ports instead of the documented ones
+	Speed       float64   // divides the stand-in's waits: repeats of notifications, progress of refunds
+	RefundSpeed float64   // divides fenflow's waits of refunds; 0 and 1: as configured
+	Limits      bool      // the stand-in holds fenflow to WeChat Pay's rates, and refunds of one order to their pause
+	Log         io.Writer // what a person reads: what was found, installed, started
 }
 
 // ports are the loopback ports of one stack.
@@ -26,6 +31,8 @@ type ports struct {
 	workerAdmin, reconAdmin int
 	simulator               int
 	nats, monitor           int
+
+	reserved []*scratch.Port // until the stack has stopped
 }
 
 // documentedPorts are those of docker-compose.yml and the README.
@@ -33,25 +40,27 @@ func documentedPorts() ports {
 	return ports{notify: 8080, api: 8081, admin: 9090, workerAdmin: 9091, reconAdmin: 9092, simulator: 8090, nats: 4222, monitor: 8222}
 }
 
-// freePorts asks the system for ports that nobody listens on. All are held
-// open until the last one is known, so that they differ.
-func freePorts() (ports, error) {
-	var p ports
-	var held []net.Listener
-	defer func() {
-		for _, l := range held {
-			_ = l.Close()
-		}
-	}()
+// freePorts reserves ports that nobody listens on, outside of what the system
+// gives to outgoing connections: a role that was killed finds its own again.
+func freePorts() (p ports, err error) {
 	for _, target := range []*int{&p.notify, &p.api, &p.admin, &p.workerAdmin, &p.reconAdmin, &p.simulator, &p.nats, &p.monitor} {
-		l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		port, err := scratch.ReservePort()
 		if err != nil {
-			return ports{}, fmt.Errorf("find a free port: %w", err)
+			return ports{}, errors.Join(fmt.Errorf("find a free port: %w", err), p.release())
 		}
-		held = append(held, l)
-		*target = l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert,errcheck // a TCP listener has a TCP address
+		p.reserved = append(p.reserved, port)
+		*target = port.Number
 	}
 	return p, nil
+}
+
+// release lets others have the reserved ports.
+func (p ports) release() error {
+	var failed []error
+	for _, port := range p.reserved {
+		failed = append(failed, port.Release())
+	}
+	return errors.Join(failed...)
 }
 
 // busy names the documented ports that somebody else already listens on.

@@ -107,10 +107,10 @@ func TestStack_takes_v2_notifications(t *testing.T) {
 	require.Equal(t, 10, summary.Forged)
 	require.Zero(t, summary.ForgedAccepted)
 	require.Equal(t, 4, summary.Duplicates)
-	paid, repeated, bad := v.subscriber.receipts()
-	require.Len(t, paid, 2)
-	require.Zero(t, repeated)
-	require.Empty(t, bad)
+	got := v.subscriber.received()
+	require.Len(t, got.paid, 2)
+	require.Zero(t, got.repeated)
+	require.Empty(t, got.bad)
 }
 
 // requireNoSecrets searches everything that the parts wrote for every secret
@@ -136,8 +136,7 @@ func requireNoSecrets(t *testing.T, s *Stack) {
 }
 
 // paid says whether and when an order's order.paid came.
-func (v *visitor) paid(no string) (any, bool) {
-	receipts, _, _ := v.subscriber.receipts()
-	at, ok := receipts[no]
-	return at, ok
+func (v *visitor) paid(no string) (receipt, bool) {
+	got, ok := v.subscriber.received().paid[no]
+	return got, ok
 }

@@ -118,7 +118,8 @@ func (s *Stack) startNATS(ctx context.Context) error {
 }
 
 func (s *Stack) startSimulator(ctx context.Context) error {
-	args := []string{"role", "simulator", "--dir", s.options.path("merchant"), "--listen", address(s.ports.simulator), "--speed", strconv.FormatFloat(s.options.Speed, 'f', -1, 64)}
+	args := []string{"role", "simulator", "--dir", s.options.path("merchant"), "--listen", address(s.ports.simulator), "--speed", strconv.FormatFloat(s.options.Speed, 'f', -1, 64),
+		"--limits=" + strconv.FormatBool(s.options.Limits)}
 	if err := s.role(ctx, "simulator", nil, args...); err != nil {
 		return err
 	}
@@ -143,7 +144,7 @@ func (s *Stack) startRoles(ctx context.Context) error {
 		{"reconciler", s.ports.reconAdmin, []string{"reconciler"}},
 	} {
 		env := append(environment(s.passwords, r.users...), "FENFLOW_LISTEN_ADMIN="+address(r.admin))
-		env = append(env, s.addresses()...)
+		env = append(append(env, s.addresses()...), s.waits...)
 		if r.name != "ingest" { // the edge is given nothing that it must not hold
 			env = append(env, "FENFLOW_POSTGRES_URL="+s.postgres.URL(databaseName), "FENFLOW_REDIS_URL="+s.redis.URL())
 		}

@@ -55,6 +55,12 @@ func (p *platform) deliveries(ctx context.Context) (simulator.Summary, error) {
 	return read[simulator.Summary](ctx, p, "/control/deliveries?summary=1")
 }
 
+// calls is how often each operation of the platform was asked for.
+func (p *platform) calls(ctx context.Context) (map[string]int, error) {
+	document, err := read[struct{ Calls map[string]int }](ctx, p, "/control/calls")
+	return document.Calls, err
+}
+
 func read[T any](ctx context.Context, p *platform, path string) (T, error) {
 	var into T
 	status, raw, err := p.call(ctx, http.MethodGet, path, nil)

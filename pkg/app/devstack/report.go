@@ -21,11 +21,17 @@ type Report struct {
 	DuplicateEvents        int         `json:"duplicate_events"`        // messages in EVENT whose event id was there before
 	Lost                   int         `json:"lost"`                    // paid without an event
 	ForgedSent             int         `json:"forged_sent"`
-	ForgedAccepted         int         `json:"forged_accepted"` // answered 2xx, or with any effect
-	Restarts               int         `json:"restarts"`        // processes that died and were started again
-	AckMS                  Percentiles `json:"ack_ms"`          // notification sent to its answer
-	PaidEventMS            Percentiles `json:"paid_event_ms"`   // the ledger's time of payment to receipt by the subscriber
-	Seconds                *float64    `json:"seconds"`         // after start-up
+	ForgedAccepted         int         `json:"forged_accepted"`       // answered 2xx, or with any effect
+	Queries                int         `json:"queries"`               // questions about orders that the stand-in was asked
+	Refunds                int         `json:"refunds"`               // whose refund.succeeded the subscriber received
+	RefundedFen            int64       `json:"refunded_fen"`          // by those events
+	PlatformRefundedFen    int64       `json:"platform_refunded_fen"` // by the stand-in's ledger
+	RefundsDoubled         int         `json:"refunds_doubled"`       // refunds at the platform beyond those that the shop asked for
+	Anomalies              int         `json:"anomalies"`             // order.anomaly events
+	Restarts               int         `json:"restarts"`              // processes that died and were started again
+	AckMS                  Percentiles `json:"ack_ms"`                // notification sent to its answer
+	PaidEventMS            Percentiles `json:"paid_event_ms"`         // the ledger's time of payment to receipt by the subscriber
+	Seconds                *float64    `json:"seconds"`               // after start-up
 	Error                  string      `json:"error,omitempty"`
 }
 
@@ -54,9 +60,11 @@ func round2(f float64) float64 { return float64(int64(f*100+0.5)) / 100 }
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // Good says whether every promise held: each order was paid and became one
-// event, nothing came twice, no forgery was believed.
+// event, nothing came twice, no forgery was believed, and what the platform
+// gave back is what the events say and no refund more than asked for.
 func (r Report) Good() bool {
-	return r.Error == "" && r.Orders == r.Paid && r.Paid == r.Events && r.DuplicateEvents == 0 && r.Lost == 0 && r.ForgedAccepted == 0
+	return r.Error == "" && r.Orders == r.Paid && r.Paid == r.Events && r.DuplicateEvents == 0 && r.Lost == 0 && r.ForgedAccepted == 0 &&
+		r.RefundsDoubled == 0 && r.RefundedFen == r.PlatformRefundedFen
 }
 
 func (r Report) writeJSON(w io.Writer) error {
@@ -87,6 +95,11 @@ func (r Report) writeTable(w io.Writer) {
 		{"duplicate events", r.DuplicateEvents},
 		{"lost (paid without event)", r.Lost},
 		{"forgeries sent / accepted", fmt.Sprintf("%d / %d", r.ForgedSent, r.ForgedAccepted)},
+		{"questions about orders", r.Queries},
+		{"refund.succeeded events received", r.Refunds},
+		{"refunded by events / by the ledger, fen", fmt.Sprintf("%d / %d", r.RefundedFen, r.PlatformRefundedFen)},
+		{"refunds that nobody asked for", r.RefundsDoubled},
+		{"anomalies", r.Anomalies},
 		{"processes restarted", r.Restarts},
 		{"notification → answer, ms p50 / p99", figure(r.AckMS.P50) + " / " + figure(r.AckMS.P99)},
 		{"payment → event, ms p50 / p99", figure(r.PaidEventMS.P50) + " / " + figure(r.PaidEventMS.P99)},
@@ -109,5 +122,7 @@ func (r Report) verdict() string {
 	add(r.Events != r.Paid, "%d events for %d payments", r.Events, r.Paid)
 	add(r.DuplicateEvents > 0, "%d events came twice", r.DuplicateEvents)
 	add(r.ForgedAccepted > 0, "%d forgeries were believed", r.ForgedAccepted)
+	add(r.RefundsDoubled > 0, "%d refunds were made that nobody asked for", r.RefundsDoubled)
+	add(r.RefundedFen != r.PlatformRefundedFen, "%d fen are refunded by the events, %d by the platform's ledger", r.RefundedFen, r.PlatformRefundedFen)
 	return "the demo failed: " + strings.Join(broken, "; ")
 }

@@ -10,7 +10,7 @@ import (
 
 func TestReport_is_good_only_when_every_promise_held(t *testing.T) {
 	t.Parallel()
-	good := Report{Orders: 3, Paid: 3, Events: 3}
+	good := Report{Orders: 3, Paid: 3, Events: 3, Refunds: 2, RefundedFen: 70, PlatformRefundedFen: 70}
 	require.True(t, good.Good())
 	for name, spoil := range map[string]func(*Report){
 		"an order is not paid":        func(r *Report) { r.Paid, r.Events = 2, 2 },
@@ -18,11 +18,15 @@ func TestReport_is_good_only_when_every_promise_held(t *testing.T) {
 		"an event came twice":         func(r *Report) { r.DuplicateEvents = 1 },
 		"a payment is lost":           func(r *Report) { r.Lost = 1 },
 		"a forgery was believed":      func(r *Report) { r.ForgedAccepted = 1 },
+		"a refund was doubled":        func(r *Report) { r.RefundsDoubled = 1 },
+		"a refund is not told of":     func(r *Report) { r.PlatformRefundedFen = 71 },
+		"a refund is made up":         func(r *Report) { r.RefundedFen = 71 },
 		"the run did not come to end": func(r *Report) { r.Error = "timeout" },
 	} {
 		bad := good
 		spoil(&bad)
 		require.False(t, bad.Good(), name)
+		require.NotEqual(t, good.verdict(), bad.verdict(), name)
 	}
 }
 

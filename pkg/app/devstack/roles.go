@@ -53,7 +53,8 @@ func runSimulator(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("simulator", flag.ContinueOnError)
 	dir := flags.String("dir", "", "merchant directory")
 	listen := flags.String("listen", "", "address")
-	speed := flags.Float64("speed", 1, "divides the waits of the retry schedule")
+	speed := flags.Float64("speed", 1, "divides waits")
+	limits := flags.Bool("limits", false, "hold callers to the documented rates")
 	if err := flags.Parse(args); err != nil {
 		return fmt.Errorf("read flags: %w", err)
 	}
@@ -66,7 +67,7 @@ func runSimulator(ctx context.Context, args []string) error {
 		return fmt.Errorf("listen: %w", err)
 	}
 	return simulator.Serve(ctx, listener, simulator.Options{
-		Merchant: merchant, StateDir: simulator.StateDir(*dir), Speed: *speed,
+		Merchant: merchant, StateDir: simulator.StateDir(*dir), Speed: *speed, Limits: *limits,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	})
 }

@@ -22,6 +22,7 @@ type Stack struct {
 	postgres  *servers.Postgres
 	redis     *servers.Redis
 	processes []*process // in the order of their start
+	waits     []string   // fenflow's waits, where they differ from the configuration, as variables
 	out       io.Writer
 }
 
@@ -44,7 +45,7 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 		}
 	}
 	for _, step := range []func(context.Context) error{
-		s.startPostgres, s.startRedis, s.writeMerchant, s.startNATS, s.startSimulator, s.migrate, s.startRoles,
+		s.startPostgres, s.startRedis, s.writeMerchant, s.hasten, s.startNATS, s.startSimulator, s.migrate, s.startRoles,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -129,6 +130,7 @@ func (s *Stack) Stop() {
 	if s.postgres != nil {
 		s.sayIf("stop PostgreSQL", s.postgres.Close())
 	}
+	s.sayIf("release the ports", s.ports.release())
 }
 
 // APIURL is the base of the business API.

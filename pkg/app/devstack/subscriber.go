@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,12 +22,27 @@ type subscriber struct {
 	js   jetstream.JetStream
 
 	mu       sync.Mutex
-	seen     map[string]uint64    // event id → position in the stream
-	paid     map[string]time.Time // out_trade_no → receipt of order.paid
-	messages map[uint64]struct{}  // positions in the stream
-	repeated int                  // messages whose event id was there before; a consumer's redeliveries do not count
-	bad      []error
+	seen     map[string]uint64        // event id → position in the stream
+	messages map[uint64]struct{}      // positions in the stream
+	awaited  map[string]chan struct{} // out_trade_no → closed at the receipt of order.paid
+	got      received
 	changed  chan struct{} // capacity 1: a pending wake-up is enough
+}
+
+// received is what came, counted by what it says.
+type received struct {
+	paid        map[string]receipt  // out_trade_no → order.paid
+	refunds     map[string]struct{} // out_refund_no of each refund.succeeded
+	refundedFen int64               // over all refund.succeeded: a second one for a refund would show
+	anomalies   int                 // order.anomaly
+	repeated    int                 // messages whose event id was there before; a consumer's redeliveries do not count
+	bad         []error
+}
+
+// receipt is one order.paid.
+type receipt struct {
+	at            time.Time
+	transactionID string
 }
 
 // What a business system is given: the stream, the consumer that the worker
@@ -47,7 +64,10 @@ func subscribe(ctx context.Context, url, user, password string) (*subscriber, er
 		conn.Close()
 		return nil, fmt.Errorf("open JetStream: %w", err)
 	}
-	s := &subscriber{conn: conn, js: js, seen: map[string]uint64{}, paid: map[string]time.Time{}, messages: map[uint64]struct{}{}, changed: make(chan struct{}, 1)}
+	s := &subscriber{
+		conn: conn, js: js, seen: map[string]uint64{}, messages: map[uint64]struct{}{}, awaited: map[string]chan struct{}{},
+		got: received{paid: map[string]receipt{}, refunds: map[string]struct{}{}}, changed: make(chan struct{}, 1),
+	}
 	if err := s.consume(ctx); err != nil {
 		conn.Close()
 		return nil, err
@@ -78,16 +98,14 @@ func (s *subscriber) take(msg jetstream.Msg) {
 	}
 	switch position, again := s.seen[e.ID]; {
 	case err != nil || metaErr != nil:
-		s.bad = append(s.bad, errors.Join(err, metaErr))
+		s.got.bad = append(s.got.bad, errors.Join(err, metaErr))
 	case again:
 		if meta.Sequence.Stream != position {
-			s.repeated++
+			s.got.repeated++
 		}
 	default:
 		s.seen[e.ID] = meta.Sequence.Stream
-		if e.Type == event.TypeOrderPaid {
-			s.paid[e.Data.OutTradeNo] = at
-		}
+		s.act(e, at)
 	}
 	s.mu.Unlock()
 	_ = msg.Ack() // an ack that is lost brings the message again, which is known by its id
@@ -97,11 +115,61 @@ func (s *subscriber) take(msg jetstream.Msg) {
 	}
 }
 
+// act does what a business system does with an event that is new to it. The
+// lock must be held.
+func (s *subscriber) act(e event.Event, at time.Time) {
+	switch e.Type {
+	case event.TypeOrderPaid:
+		s.got.paid[e.Data.OutTradeNo] = receipt{at, e.Data.TransactionID}
+		if waiting, is := s.awaited[e.Data.OutTradeNo]; is {
+			close(waiting)
+			delete(s.awaited, e.Data.OutTradeNo)
+		}
+	case event.TypeRefundSucceeded:
+		if e.Data.Refund == nil {
+			s.got.bad = append(s.got.bad, fmt.Errorf("event %s tells of no refund", e.ID))
+			return
+		}
+		s.got.refunds[e.Data.Refund.OutRefundNo] = struct{}{}
+		s.got.refundedFen += e.Data.Refund.AmountFen
+	case event.TypeOrderAnomaly:
+		s.got.anomalies++
+	}
+}
+
+// awaitPaid waits for an order's order.paid and gives its transaction.
+func (s *subscriber) awaitPaid(ctx context.Context, outTradeNo string) (transactionID string, _ error) {
+	s.mu.Lock()
+	r, came := s.got.paid[outTradeNo]
+	waiting := s.awaited[outTradeNo]
+	if !came && waiting == nil {
+		waiting = make(chan struct{})
+		s.awaited[outTradeNo] = waiting
+	}
+	s.mu.Unlock()
+	if came {
+		return r.transactionID, nil
+	}
+	select {
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	case <-waiting:
+		return s.awaitPaid(ctx, outTradeNo)
+	}
+}
+
 // paidCount is how many orders this business system may deliver.
 func (s *subscriber) paidCount() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.paid)
+	return len(s.got.paid)
+}
+
+// refundCount is how many refunds this business system knows to have succeeded.
+func (s *subscriber) refundCount() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.got.refunds)
 }
 
 // messageCount is how many different messages were taken.
@@ -111,15 +179,13 @@ func (s *subscriber) messageCount() uint64 {
 	return uint64(len(s.messages))
 }
 
-// receipts copies what was received, for the count at the end.
-func (s *subscriber) receipts() (paid map[string]time.Time, repeated int, bad []error) {
+// received copies what came, for the count at the end.
+func (s *subscriber) received() received {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	paid = make(map[string]time.Time, len(s.paid))
-	for no, at := range s.paid {
-		paid[no] = at
-	}
-	return paid, s.repeated, s.bad
+	got := s.got
+	got.paid, got.refunds, got.bad = maps.Clone(got.paid), maps.Clone(got.refunds), slices.Clone(got.bad)
+	return got
 }
 
 // drained waits until every message of the stream was taken, so that a late
@@ -133,7 +199,7 @@ func (s *subscriber) drained(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("wait for the last events: %w", ctx.Err())
+			return fmt.Errorf("wait for the last events: %w", context.Cause(ctx))
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
