@@ -95,11 +95,6 @@ func (v *validator) policies(key string, a Anomalies) {
 	} else {
 		v.oneOf(key+".anomalies.double_payment", a.DoublePayment, "refund", "hold")
 	}
-	for _, p := range []struct{ name, policy string }{{"late_payment", a.LatePayment}, {"double_payment", a.DoublePayment}, {"amount_mismatch", a.AmountMismatch}} {
-		if p.policy == string(pay.PolicyRefund) {
-			v.note(key+".anomalies."+p.name, "is refund: this version holds such money for an operator; it is given back once refunds are available")
-		}
-	}
 }
 
 func (v *validator) apiKeys(key string, keys []APIKeyEntry, holders map[string]string) {

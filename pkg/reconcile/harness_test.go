@@ -60,13 +60,12 @@ func (l *logs) String() string {
 }
 
 // wire stands between fenflow and the stand-in platform: it keeps the bodies of
-// refund requests, signs refusals if told to, and does what real lines do.
+// refund requests and does what real lines do.
 type wire struct {
 	platform http.Handler
 	merchant simulator.Merchant
 
 	mu      sync.Mutex
-	signs   bool // refusals, too
 	refunds [][]byte
 	calls   map[string]int
 	faults  map[string][]fault
@@ -101,26 +100,12 @@ func (l *wire) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if api == "refund" {
 		l.refunds = append(l.refunds, body)
 	}
-	work, signs := fault(func(w http.ResponseWriter, r *http.Request, platform http.Handler) { platform.ServeHTTP(w, r) }), l.signs
+	work := fault(func(w http.ResponseWriter, r *http.Request, platform http.Handler) { platform.ServeHTTP(w, r) })
 	if row := l.faults[api]; len(row) > 0 {
 		work, l.faults[api] = row[0], row[1:]
 	}
 	l.mu.Unlock()
-	if !signs {
-		work(w, r, l.platform)
-		return
-	}
-	recorder := httptest.NewRecorder()
-	work(recorder, r, l.platform)
-	l.sign(recorder)
-	copyTo(w, recorder, recorder.Body.Bytes())
-}
-
-// sign signs a refusal, which the stand-in leaves unsigned, as WeChat Pay often does.
-func (l *wire) sign(a *httptest.ResponseRecorder) {
-	if a.Code >= 400 && a.Header().Get(wechatpay.HeaderSignature) == "" {
-		l.stamp(a)
-	}
+	work(w, r, l.platform)
 }
 
 // stamp signs an answer.
@@ -416,6 +401,13 @@ func (b *bundle) sweep() {
 func (b *bundle) until(is func() bool, what ...any) {
 	b.t.Helper()
 	require.Eventually(b.t, func() bool { b.sweep(); return is() }, soon, often, what...)
+}
+
+// unsigned lets the platform leave its refusals unsigned, as the real one may.
+func (b *bundle) unsigned() {
+	b.t.Helper()
+	_, err := b.platform.SetFault(simulator.Fault{Kind: simulator.FaultRefusalUnsigned})
+	require.NoError(b.t, err)
 }
 
 func (b *bundle) state(no string) pay.OrderState {

@@ -143,7 +143,6 @@ func TestOrder_that_WeChat_Pay_does_not_know_fails_only_when_nobody_can_have_pai
 	t.Run("expired, closed, verifiably not there", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
-		b.wire.signs = true
 		b.create(b.shop, "T00000001")
 		b.make("T00000001", "created_at = now() - interval '3 hours', expires_at = now() - interval '11 minutes', next_check_at = now()")
 		b.wire.fails("close", func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
@@ -156,6 +155,7 @@ func TestOrder_that_WeChat_Pay_does_not_know_fails_only_when_nobody_can_have_pai
 	t.Run("not without a signature", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
+		b.unsigned()
 		b.create(b.shop, "T00000001")
 		b.make("T00000001", "created_at = now() - interval '3 hours', expires_at = now() - interval '11 minutes', close_count = 1, next_check_at = now()")
 		b.until(func() bool {
@@ -167,7 +167,6 @@ func TestOrder_that_WeChat_Pay_does_not_know_fails_only_when_nobody_can_have_pai
 	t.Run("not while it is young", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
-		b.wire.signs = true
 		b.create(b.shop, "T00000001")
 		b.make("T00000001", "next_check_at = now()")
 		b.until(func() bool { return b.count(`SELECT count(*) FROM orders WHERE checked_at IS NOT NULL`) == 1 })

@@ -211,7 +211,6 @@ func TestRefund_fails_only_by_the_rule(t *testing.T) {
 	t.Run("rejected, asked about and verifiably not there", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
-		b.wire.signs = true
 		transaction := b.paid("T00000001")
 		b.wire.fails("refund", answers(400, "INVALID_REQUEST"))
 		b.refund("T00000001", transaction, theRefund, 30)
@@ -225,6 +224,7 @@ func TestRefund_fails_only_by_the_rule(t *testing.T) {
 	t.Run("not while nobody has signed that it is not there", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
+		b.unsigned()
 		transaction := b.paid("T00000001")
 		b.wire.fails("refund", answers(400, "INVALID_REQUEST"))
 		b.refund("T00000001", transaction, theRefund, 30)
@@ -236,7 +236,6 @@ func TestRefund_fails_only_by_the_rule(t *testing.T) {
 	t.Run("not while an earlier attempt of unknown outcome is young", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t, func(o *reconcile.Options) { o.Waits.UnknownQuarantine = 3 * time.Second })
-		b.wire.signs = true
 		transaction := b.paid("T00000001")
 		b.wire.fails("refund", answers(500, "SYSTEM_ERROR"), answers(400, "PARAM_ERROR"))
 		b.refund("T00000001", transaction, theRefund, 30)
@@ -250,7 +249,6 @@ func TestRefund_fails_only_by_the_rule(t *testing.T) {
 	t.Run("never when it is there after all", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
-		b.wire.signs = true
 		transaction := b.paid("T00000001")
 		_, err := b.platform.SetFault(simulator.Fault{Kind: simulator.FaultErrorAfter, API: "refund", Count: 1, Status: 400})
 		require.NoError(t, err)

@@ -55,7 +55,7 @@ func (s *Simulator) v3(work endpoint) http.HandlerFunc {
 		}
 		line = append(line, "status", refused.status, "code", refused.code, "message", refused.message)
 		s.log.Warn("request refused", append(line, refused.log...)...)
-		s.refuse(w, refused)
+		s.refuse(w, r, refused)
 	}
 }
 
@@ -126,14 +126,26 @@ func (s *Simulator) answer(w http.ResponseWriter, r *http.Request, a reply) erro
 	return nil
 }
 
-// refuse writes an error answer, unsigned as WeChat's often are.
-func (s *Simulator) refuse(w http.ResponseWriter, r *refusal) {
-	s.setRequestID(w, r.number)
-	writeJSON(w, r.status, struct {
+// refuse writes an error answer. What the gateway turns away and what breaks down is
+// not signed, and a fault leaves away the signature of what the service refuses: the
+// real platform promises one for a 2xx only.
+func (s *Simulator) refuse(w http.ResponseWriter, r *http.Request, refused *refusal) {
+	answer := struct {
 		Code    string         `json:"code"`
 		Message string         `json:"message"`
 		Detail  *refusalDetail `json:"detail,omitempty"`
-	}{r.code, r.message, r.detail})
+	}{refused.code, refused.message, refused.detail}
+	s.setRequestID(w, refused.number)
+	body, err := json.Marshal(answer)
+	if err == nil && refused.signed {
+		err = s.signers.stamp(w.Header(), s.signers.keyring.forAnswer(r.Header.Get("Wechatpay-Serial")), s.now(), body)
+	}
+	if err != nil {
+		s.log.Error("a refusal was not signed", "error", err)
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(refused.status)
+	_, _ = w.Write(body) // the caller may be gone
 }
 
 // setRequestID ends the id in the internal number, as WeChat's do.

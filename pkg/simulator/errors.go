@@ -15,6 +15,7 @@ type refusal struct {
 	number  int
 	detail  *refusalDetail
 	log     []any
+	signed  bool // the service itself refuses, and no fault keeps its signature back
 }
 
 // refusalDetail names the field at fault.

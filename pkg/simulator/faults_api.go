@@ -65,7 +65,7 @@ func (s *Simulator) perform(c *call, work endpoint) (reply, error) {
 	}
 	answer, err := work(c)
 	if err != nil {
-		return reply{}, s.limits.failed(api, err)
+		return reply{}, s.signed(s.limits.failed(api, err), api, number)
 	}
 	if err := s.troubleAfter(c.request.Context(), api, number); err != nil {
 		return reply{}, err
@@ -74,6 +74,16 @@ func (s *Simulator) perform(c *call, work endpoint) (reply, error) {
 		answer.body = spoiltBody{answer.body, spoil}
 	}
 	return answer, nil
+}
+
+// signed marks a refusal as one that gets a signature.
+func (s *Simulator) signed(err error, api, outTradeNo string) error {
+	var refused *refusal
+	if errors.As(err, &refused) {
+		_, unsigned := s.faults.fires(FaultRefusalUnsigned, api, outTradeNo)
+		refused.signed = !unsigned
+	}
+	return err
 }
 
 // spoiltBody is an answer whose signature a fault will spoil.

@@ -66,6 +66,9 @@ const (
 	FaultAnswerTampered FaultKind = "answer_tampered_body"
 	// FaultAnswerWrongSerial signs an answer under the serial of no known key.
 	FaultAnswerWrongSerial FaultKind = "answer_wrong_serial"
+	// FaultRefusalUnsigned leaves away the signature of a refusal, as the real platform
+	// may: it promises one for a 2xx only.
+	FaultRefusalUnsigned FaultKind = "refusal_unsigned"
 	// FaultPlatformDown cuts every API connection and loses every notification.
 	FaultPlatformDown FaultKind = "platform_down"
 )
@@ -135,6 +138,7 @@ func FaultKinds() []FaultInfo {
 		{FaultAnswerSigntest, api, "an answer carries a WECHATPAY/SIGNTEST/ probe for a signature", true, ""},
 		{FaultAnswerTampered, api, "an answer's body is changed after signing", true, ""},
 		{FaultAnswerWrongSerial, api, "an answer names the serial of no known key", true, ""},
+		{FaultRefusalUnsigned, api, "a refusal (4xx) carries no signature", true, ""},
 		{FaultPlatformDown, api, "connections are cut, notifications are lost", false, ""},
 		{FaultRefundStuck, refunds, "a refund stays in PROCESSING, then is ABNORMAL", true, "how long it stays; until told by /control unless given"},
 		{FaultRefundSlow, refunds, "a refund stays in PROCESSING for a while", true, "how long; 10 s unless given"},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/wechatpay-apiv3/wechatpay-go/core"
+	"github.com/wechatpay-apiv3/wechatpay-go/services/payments/jsapi"
 
 	"github.com/fenflow/fenflow/pkg/simulator"
 )
@@ -147,4 +148,31 @@ func TestSpeed_divides_the_minute_between_partial_refunds(t *testing.T) {
 	requireCode(t, refund("spaced-3-b"), http.StatusTooManyRequests, "FREQUENCY_LIMITED")
 	clock.advance(time.Millisecond)
 	require.NoError(t, refund("spaced-3-b"))
+}
+
+// What the service refuses is signed, unless a fault leaves the signature away; what
+// the gateway turns away before anybody's key was checked never is.
+func TestRefusals_are_signed_unless_a_fault_has_it_otherwise(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	service := b.jsapi(t)
+	refused := func() http.Header {
+		_, _, err := service.QueryOrderByOutTradeNo(t.Context(), jsapi.QueryOrderByOutTradeNoRequest{
+			OutTradeNo: core.String("nothing-here"), Mchid: &b.merchant.Mchid})
+		requireCode(t, err, http.StatusNotFound, "ORDER_NOT_EXIST")
+		var e *core.APIError
+		require.ErrorAs(t, err, &e)
+		return e.Header
+	}
+	header := refused()
+	require.NotEmpty(t, header.Get("Wechatpay-Signature"))
+	require.NotEmpty(t, header.Get("Wechatpay-Serial"))
+	b.fault(t, simulator.Fault{Kind: simulator.FaultRefusalUnsigned, Count: 1})
+	require.Empty(t, refused().Get("Wechatpay-Signature"))
+	require.NotEmpty(t, refused().Get("Wechatpay-Signature"), "once")
+
+	answer, err := http.Get(b.url + "/v3/pay/transactions/out-trade-no/nothing-here?mchid=" + b.merchant.Mchid)
+	require.NoError(t, err)
+	require.Empty(t, answer.Header.Get("Wechatpay-Signature"))
+	require.NoError(t, answer.Body.Close())
 }

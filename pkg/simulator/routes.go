@@ -53,6 +53,6 @@ func (s *Simulator) notHere(status int) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		s.log.Warn("request refused", "method", r.Method, "uri", clip(r.RequestURI), "status", status)
 		drain(r)
-		s.refuse(w, &refusal{status: status, code: "INVALID_REQUEST", message: "the simulator has no such path or method"})
+		s.refuse(w, r, &refusal{status: status, code: "INVALID_REQUEST", message: "the simulator has no such path or method"})
 	}
 }

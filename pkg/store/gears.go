@@ -25,6 +25,14 @@ const (
 	// arrive, and noticeWithin how soon after we knew of a payment its own must be there.
 	gearLooksAt  = 20
 	noticeWithin = 60 * time.Second
+	// noticeSooner: WeChat Pay posts the first notification as soon as it has
+	// taken the money and the second 15 s later (doc 4012791861), so a payment that
+	// is older than this when a query finds it missed its first.
+	noticeSooner = 5 * time.Second
+	// holdTight is for how long payments that were missed keep the gear tight,
+	// so that it does not change to and fro where only some are: until the
+	// last of them can be judged by noticeWithin.
+	holdTight = noticeWithin + tightYoung
 
 	// The tight gear: young orders are looked at every tightYoung, others every tightOld.
 	youngFor   = 15 * time.Minute
@@ -42,10 +50,11 @@ const (
 )
 
 // ShiftGear looks at the merchant's last payments and says how often its open
-// orders are to be asked about: often as soon as one payment had no
-// notification within a minute of being known, seldom once the last twenty all
-// had theirs, otherwise as before. To exactly one caller it says that this is a
-// change.
+// orders are to be asked about: often as soon as one of them was missed, seldom
+// once the last twenty all had their notifications, otherwise as before. Missed
+// is a payment without a notification a minute after it was known, and at once
+// one that a query found when its notification was overdue. To exactly one
+// caller it says that this is a change.
 //
 // A merchant begins tight: nothing is known of its notifications yet. That is
 // the first call ever and not the start of a process: reconcilers start and
@@ -65,7 +74,7 @@ func (s *Store) ShiftGear(ctx context.Context, mchid pay.MchID) (gear pay.Gear, 
 		Changed bool   `db:"changed"`
 		Pulling bool   `db:"pulling"`
 	}
-	err = s.db.GetContext(ctx, &row, shiftGearSQL, string(mchid), gearLooksAt, noticeWithin.Seconds(), pullFor.Seconds())
+	err = s.db.GetContext(ctx, &row, shiftGearSQL, string(mchid), gearLooksAt, noticeWithin.Seconds(), pullFor.Seconds(), noticeSooner.Seconds(), holdTight.Seconds())
 	if err != nil {
 		return "", false, failed(ctx, "shift gear", err)
 	}

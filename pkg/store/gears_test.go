@@ -17,7 +17,8 @@ func (b *books) paidAgo(n int, age, late string) {
 	for range n {
 		o := b.place()
 		b.settle(arrived(payment(o, txOf(o))))
-		require.NoError(b.t, b.exec(`UPDATE payments SET observed_at = now() - $2::interval, notified_at = now() - $2::interval + $3::interval
+		require.NoError(b.t, b.exec(`UPDATE payments SET paid_at = now() - $2::interval - interval '1 second',
+			observed_at = now() - $2::interval, notified_at = now() - $2::interval + $3::interval
 			WHERE transaction_id = $1`, string(txOf(o)), age, nullText(late)))
 	}
 }
@@ -63,7 +64,64 @@ func TestShiftGear_follows_the_last_twenty_payments(t *testing.T) {
 	b.paidAgo(19, "20 seconds", "1 second")
 	b.mustShift(pay.GearTight, false, "the late one is still among the last 20")
 	b.paidAgo(1, "10 seconds", "0 seconds")
-	b.mustShift(pay.GearRelaxed, true, "it is not any more")
+	b.mustShift(pay.GearTight, false, "it is not any more, but it is among the last 20 that are a minute old")
+	b.released()
+	b.mustShift(pay.GearTight, false, "as above")
+	b.paidAgo(20, "61 seconds", "1 second")
+	b.mustShift(pay.GearRelaxed, true, "all of the last 20 had theirs, of those just known and of those known for a minute")
+}
+
+// released ends the time for which missed payments hold a merchant tight.
+func (b *books) released() {
+	b.t.Helper()
+	require.NoError(b.t, b.exec(`UPDATE merchant_gears SET hold_until = now()`))
+}
+
+func TestShiftGear_sees_at_once_a_payment_that_a_query_found_late(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		set  string
+		want pay.Gear
+	}{
+		"paid long before, and not told of":    {`paid_at = observed_at - interval '6 seconds', notified_at = NULL`, pay.GearTight},
+		"paid just before, and not told of":    {`paid_at = observed_at - interval '4 seconds', notified_at = NULL`, pay.GearRelaxed},
+		"paid long before, and told of since":  {`paid_at = observed_at - interval '1 minute', notified_at = observed_at + interval '1 second'`, pay.GearRelaxed},
+		"paid after, by a clock that is ahead": {`paid_at = observed_at + interval '1 minute', notified_at = NULL`, pay.GearRelaxed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.relaxed()
+			b.paidAgo(1, "1 second", "NULL")
+			require.NoError(t, b.exec(`UPDATE payments SET `+row.set+` WHERE notified_at IS NULL`))
+			b.mustShift(row.want, row.want == pay.GearTight, name)
+		})
+	}
+}
+
+// Of a merchant with many payments a minute all of the last 20 are too new to say
+// that their notifications will not come.
+func TestShiftGear_sees_what_a_busy_merchant_misses(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.relaxed()
+	b.paidAgo(20, "1 second", "NULL")
+	b.mustShift(pay.GearRelaxed, false, "they may still come")
+	b.paidAgo(20, "61 seconds", "NULL")
+	b.mustShift(pay.GearTight, true, "those before them did not")
+}
+
+func TestShiftGear_holds_a_merchant_tight_for_a_while(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.relaxed()
+	b.miss()
+	b.mustShift(pay.GearTight, true, "one is missing")
+	require.NoError(t, b.exec(`UPDATE payments SET notified_at = observed_at`))
+	b.mustShift(pay.GearTight, false, "where some are missing more may be")
+	require.Equal(t, 1, b.count(`SELECT count(*) FROM merchant_gears WHERE hold_until BETWEEN now() + interval '69 seconds' AND now() + interval '70 seconds'`))
+	b.released()
+	b.mustShift(pay.GearRelaxed, true, "none was")
 }
 
 func TestShiftGear_of_one_merchant_is_not_the_others(t *testing.T) {
@@ -111,6 +169,7 @@ func TestShiftGear_tells_one_of_all_who_ask_at_once(t *testing.T) {
 		require.NoError(t, b.exec(`UPDATE payments SET notified_at = NULL`))
 		expect(pay.GearTight, 1)
 		require.NoError(t, b.exec(`UPDATE payments SET notified_at = observed_at`))
+		b.released()
 	}
 }
 

@@ -125,7 +125,12 @@ func TestClient_refunds_at_the_stand_in(t *testing.T) {
 			s := newStand(t, protocol)
 			_, err := s.query(t, "R1")
 			require.True(t, wechatpay.IsNotExist(err), "%v", err)
-			require.Equal(t, protocol == pay.ProtocolV2, wechatpay.IsVerifiedNotExist(err), "the stand-in signs no refusal of v3, as WeChat Pay often does not")
+			require.True(t, wechatpay.IsVerifiedNotExist(err), "%v", err)
+			_, err = s.platform.SetFault(simulator.Fault{Kind: simulator.FaultRefusalUnsigned, Count: 1})
+			require.NoError(t, err)
+			_, err = s.query(t, "R1")
+			require.True(t, wechatpay.IsNotExist(err), "%v", err)
+			require.Equal(t, protocol == pay.ProtocolV2, wechatpay.IsVerifiedNotExist(err), "v2 signs all that it says")
 
 			order, id := s.paid(t, "order-1")
 			body, err := s.client.RefundBody(s.refundOf(id, "R1", 40))

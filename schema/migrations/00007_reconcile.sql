@@ -31,6 +31,7 @@ CREATE TABLE merchant_gears (
     gear       text        NOT NULL,
     changed_at timestamptz NOT NULL DEFAULT now(),
     pull_until timestamptz,                      -- tight, and orders planned before it may still have to be pulled forward
+    hold_until timestamptz,                      -- tight because payments were missed, and so at least until then
 
     PRIMARY KEY (mchid),
     CONSTRAINT merchant_gears_gear_is_known CHECK (gear IN ('tight', 'relaxed'))

@@ -1,31 +1,51 @@
 -- Looks at a merchant's last payments and shifts its gear where they say so. Exactly
 -- one of those who see the same is given the change.
+--
+-- A payment was missed when no notification came within $3 seconds of its being known,
+-- or when WeChat Pay had taken it more than $5 seconds before and we know it by asking
+-- only: a notification comes sooner than that. The newest payments tell soonest; but
+-- where many come in a minute all of them are too new for the first of the two, so the
+-- newest of those that are old enough for it are looked at as well.
 WITH recent AS (
-    SELECT p.observed_at, p.notified_at
-    FROM payments AS p
-    WHERE p.mchid = $1
-    ORDER BY p.observed_at DESC
-    LIMIT $2
+    (SELECT p.transaction_id, p.paid_at, p.observed_at, p.notified_at
+     FROM payments AS p
+     WHERE p.mchid = $1
+     ORDER BY p.observed_at DESC
+     LIMIT $2)
+    UNION
+    (SELECT p.transaction_id, p.paid_at, p.observed_at, p.notified_at
+     FROM payments AS p
+     WHERE p.mchid = $1 AND p.observed_at < now() - make_interval(secs => $3)
+     ORDER BY p.observed_at DESC
+     LIMIT $2)
+), told AS (
+    SELECT coalesce(r.notified_at, now()) > r.observed_at + make_interval(secs => $3)
+           OR r.notified_at IS NULL AND r.paid_at < r.observed_at - make_interval(secs => $5) AS missed,
+           r.notified_at IS NOT NULL AS notified,
+           row_number() OVER (ORDER BY r.observed_at DESC) <= $2 AS newest
+    FROM recent AS r
 ), judged AS (
-    SELECT CASE WHEN count(*) FILTER (WHERE coalesce(n.notified_at, now()) > n.observed_at + make_interval(secs => $3)) > 0 THEN 'tight'
-                WHEN count(*) FILTER (WHERE n.notified_at <= n.observed_at + make_interval(secs => $3)) = $2 THEN 'relaxed'
+    SELECT CASE WHEN bool_or(t.missed) THEN 'tight'
+                WHEN count(*) FILTER (WHERE t.newest AND t.notified) = $2 THEN 'relaxed'
            END AS gear
-    FROM recent AS n
+    FROM told AS t
 ), stood AS (
-    SELECT g.gear, g.pull_until
+    SELECT g.gear, g.pull_until, coalesce(g.hold_until > now(), false) AS held
     FROM merchant_gears AS g
     WHERE g.mchid = $1
 ), wanted AS (
     SELECT CASE WHEN s.gear IS NULL THEN 'tight' ELSE j.gear END AS gear
     FROM judged AS j
     LEFT JOIN stood AS s ON true
-    WHERE s.gear IS DISTINCT FROM coalesce(j.gear, s.gear, 'tight') OR s.gear IS NULL
+    WHERE s.gear IS NULL OR s.gear <> j.gear AND NOT s.held
 ), shifted AS (
-    INSERT INTO merchant_gears AS g (mchid, gear, changed_at, pull_until)
-    SELECT $1, w.gear, now(), CASE WHEN w.gear = 'tight' THEN now() + make_interval(secs => $4) END
+    INSERT INTO merchant_gears AS g (mchid, gear, changed_at, pull_until, hold_until)
+    SELECT $1, w.gear, now(), NULL, NULL -- the beginning: nothing was put off for long
     FROM wanted AS w
     ON CONFLICT (mchid) DO UPDATE
-    SET gear = excluded.gear, changed_at = excluded.changed_at, pull_until = excluded.pull_until
+    SET gear = excluded.gear, changed_at = excluded.changed_at,
+        pull_until = CASE WHEN excluded.gear = 'tight' THEN now() + make_interval(secs => $4) END,
+        hold_until = CASE WHEN excluded.gear = 'tight' THEN now() + make_interval(secs => $6) END
     WHERE g.gear <> excluded.gear
     RETURNING g.gear, g.pull_until
 )
