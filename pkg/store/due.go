@@ -15,6 +15,8 @@ var (
 	noteLooksSQL string
 	//go:embed queries/ask_now.sql
 	askNowSQL string
+	//go:embed queries/wake_letters.sql
+	wakeLettersSQL string
 	//go:embed queries/take_hints.sql
 	takeHintsSQL string
 )
@@ -25,6 +27,9 @@ func (b *batch) makeDue(ctx context.Context, tx *sqlx.Tx) error {
 		return err
 	}
 	if err := b.askNow(ctx, tx); err != nil {
+		return err
+	}
+	if err := b.wakeLetters(ctx, tx); err != nil {
 		return err
 	}
 	return b.takeHints(ctx, tx)
@@ -70,6 +75,20 @@ func (b *batch) askNow(ctx context.Context, tx *sqlx.Tx) error {
 		order.NextCheckAt, order.CheckAPI = instant(row.NextCheckAt), pay.APIOrderQuery
 	}
 	return nil
+}
+
+// wakeLetters makes the refund notices due that came before the payment which
+// they give back, whichever process books that: they would wait for their turn.
+func (b *batch) wakeLetters(ctx context.Context, tx *sqlx.Tx) error {
+	if len(b.paid) == 0 {
+		return nil
+	}
+	var mchids, numbers texts
+	for _, payment := range b.paid {
+		mchids, numbers = append(mchids, string(payment.order.mchid)), append(numbers, string(payment.order.outTradeNo))
+	}
+	_, err := tx.ExecContext(ctx, wakeLettersSQL, mchids, numbers)
+	return failed(ctx, "wake letters", err)
 }
 
 // hintedRefunds are the numbers of the batch's hints. They are locked with the

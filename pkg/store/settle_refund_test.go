@@ -451,3 +451,19 @@ func TestSettle_keeps_when_WeChat_Pay_last_answered(t *testing.T) {
 	b.told(told)
 	require.Equal(t, noon.Add(2*time.Minute), b.payment(o).NotifiedAt, "the first time counts")
 }
+
+func TestSettle_makes_waiting_refund_notices_due_with_their_payment(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	o, elsewhere := b.place(), b.place()
+	early := arrived(seen(o, refundOf(o, 1), 40, pay.RefundSucceeded))
+	b.settle(early, arrived(seen(elsewhere, refundOf(elsewhere, 2), 40, pay.RefundSucceeded)))
+	require.NoError(t, b.exec(`UPDATE dead_letters SET next_retry_at = now() + interval '30 seconds'`))
+	b.settle(arrived(payment(o, txOf(o))))
+	due := `SELECT count(*) FROM dead_letters WHERE state = 'waiting' AND next_retry_at <= now()`
+	require.Equal(t, 1, b.count(due+` AND out_trade_no = $1`, string(o.OutTradeNo)))
+	require.Equal(t, 1, b.count(due), "the other waits on")
+	require.NoError(t, b.exec(`UPDATE dead_letters SET next_retry_at = NULL, state = 'discarded'`))
+	b.settle(arrived(payment(elsewhere, txOf(elsewhere))))
+	require.Equal(t, 2, b.count(`SELECT count(*) FROM dead_letters WHERE state = 'discarded' AND next_retry_at IS NULL`), "a person decided")
+}
