@@ -12,9 +12,10 @@ import (
 )
 
 const (
-	// firstCheckAfter: an order is asked about a minute after it was placed,
-	// whatever became of its prepay call.
-	firstCheckAfter = time.Minute
+	// firstCheckAfter is the interval of the tight gear, whatever became of the
+	// prepay call: nobody here knows the merchant's gear. In the relaxed one
+	// the reconciler puts such an order off, without a call.
+	firstCheckAfter = 10 * time.Second
 	// credentialMargin: a credential with less time left is renewed rather
 	// than given to a buyer.
 	credentialMargin = 5 * time.Minute

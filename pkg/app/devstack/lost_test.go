@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"os"
 	"strconv"
 	"testing"
 	"time"
@@ -12,11 +13,25 @@ import (
 )
 
 // rough is a run in which half of the notifications never arrive, half of the
-// orders are refunded, and every call to the platform may go wrong.
-func rough(p Progress) DemoOptions {
+// orders are refunded in one, two or three parts, and every call to the platform
+// may go wrong. It makes as many refunds as there are orders.
+func rough(p Progress, orders int) DemoOptions {
 	return DemoOptions{
-		Orders: 60, Duplicates: 2, Forged: 12, Drop: 50, Refunds: 50, Trouble: true, PayWithin: 12 * time.Second, Progress: p,
+		Orders: orders, Duplicates: 2, Forged: 12, Drop: 50, Refunds: 50, Trouble: true, PayWithin: min(time.Duration(orders)*200*time.Millisecond, time.Minute), Progress: p,
 	}
+}
+
+// roughOrders is the size of a rough run; FENFLOW_ROUGH_ORDERS makes it larger.
+func roughOrders(t *testing.T) int {
+	t.Helper()
+	text := os.Getenv("FENFLOW_ROUGH_ORDERS")
+	if text == "" {
+		return 60
+	}
+	orders, err := strconv.Atoi(text)
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, orders, 60)
+	return orders
 }
 
 func requireRoughRun(t *testing.T, s *Stack, o DemoOptions) Report {
@@ -24,8 +39,8 @@ func requireRoughRun(t *testing.T, s *Stack, o DemoOptions) Report {
 	report, err := RunDemo(t.Context(), s, o)
 	require.NoError(t, err)
 	require.True(t, report.Good(), report.verdict())
-	require.Equal(t, 60, report.Events)
-	require.Equal(t, 60, report.Refunds, "thirty orders in one, two or three parts")
+	require.Equal(t, o.Orders, report.Events)
+	require.Equal(t, o.Orders, report.Refunds, "half of the orders in one, two or three parts")
 	require.Positive(t, report.RefundedFen)
 	require.Zero(t, report.Anomalies)
 	require.NotZero(t, report.Queries, "what was lost was asked for")
@@ -37,8 +52,9 @@ func requireRoughRun(t *testing.T, s *Stack, o DemoOptions) Report {
 // and every refund is made once; Redis forgets everything each second.
 func TestDemo_loses_and_doubles_nothing_when_roles_are_killed_and_Redis_forgets(t *testing.T) {
 	t.Parallel()
-	k := &killer{t: t, paid: []kill{{10, "reconciler"}, {30, "worker"}}, refunded: []kill{{5, "reconciler"}, {12, "worker"}, {20, "ingest"}}}
-	o := rough(k)
+	orders := roughOrders(t)
+	k := &killer{t: t, paid: kills(orders, "reconciler", "worker", "ingest"), refunded: kills(orders/2, "reconciler", "worker", "ingest", "nats", "reconciler")}
+	o := rough(k, orders)
 	stack, err := Start(t.Context(), o.stack(t.TempDir(), testWriter{t}))
 	require.NoError(t, err)
 	t.Cleanup(stack.Stop)
@@ -50,13 +66,21 @@ func TestDemo_loses_and_doubles_nothing_when_roles_are_killed_and_Redis_forgets(
 	stop()
 	require.NotZero(t, <-flushed)
 	k.requireDone()
-	require.GreaterOrEqual(t, report.Restarts, 5)
+	require.GreaterOrEqual(t, report.Restarts, 8)
+}
+
+// kills spreads them evenly below a count of events.
+func kills(below int, roles ...string) (all []kill) {
+	for i, role := range roles {
+		all = append(all, kill{below * (i + 1) / (len(roles) + 1), role})
+	}
+	return all
 }
 
 // The guarantee does not rest on Redis: it is away for the whole run.
 func TestDemo_ends_the_same_without_Redis(t *testing.T) {
 	t.Parallel()
-	o := rough(&killer{t: t})
+	o := rough(&killer{t: t}, 60)
 	stack, err := Start(t.Context(), o.stack(t.TempDir(), testWriter{t}))
 	require.NoError(t, err)
 	t.Cleanup(stack.Stop)
