@@ -140,6 +140,8 @@ func (b *Book) resolve(c *Change, obs Observation, r *Refund) {
 		return
 	case r.State == RefundFailed && obs.RefundState == RefundClosed:
 		return // no money moved, and none is set aside
+	case obs.RefundState == RefundAbnormal && r.AbnormalRounds > 0 && obs.Source == SourceNotification:
+		return // it was driven on since, and a notice may be repeated for a day: the next query tells
 	case obs.RefundState == RefundAbnormal && r.AbnormalRounds > 0 && obs.ObservedAt.Before(r.UpdatedAt):
 		return // said before it was driven on
 	}

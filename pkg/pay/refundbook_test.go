@@ -410,3 +410,20 @@ func TestBook_Apply_tells_each_round_of_an_abnormal_refund(t *testing.T) {
 	require.Equal(t, 2, book.Refunds["R1"].AbnormalRounds)
 	require.Equal(t, pay.Fen(60), book.Payments["4200"].Reserved)
 }
+
+// WeChat Pay repeats a notice for a day when its acknowledgement was lost. One of
+// an abnormal refund that was driven on since is no new round: the query tells.
+func TestBook_Apply_takes_a_repeated_notice_of_an_abnormal_refund_for_no_new_round(t *testing.T) {
+	t.Parallel()
+	book := paidBook(t)
+	notice := word("R1", 60, pay.RefundAbnormal)
+	notice.Source = pay.SourceNotification
+	applyAll(book, wish("R1", 60), notice, drivenOn("R1", 60))
+	require.Equal(t, pay.RefundProcessing, book.Refunds["R1"].State)
+	notice.ObservedAt = noon.Add(5 * time.Hour)
+	c := book.Apply(notice, pay.Policies{})
+	require.Empty(t, c.Events)
+	require.Nil(t, c.Letter)
+	require.Equal(t, pay.RefundProcessing, book.Refunds["R1"].State)
+	require.Equal(t, 1, book.Refunds["R1"].AbnormalRounds)
+}

@@ -77,6 +77,14 @@ func (s *Service) notThere(ctx context.Context, h held, asked time.Time, missing
 	if there && last.Outcome == pay.AttemptRejected && !last.FinishedAt.IsZero() {
 		return s.turnedAway(ctx, h, last, asked, missing)
 	}
+	if there && last.Outcome == pay.AttemptAccepted {
+		st := step{what: "asked", call: missing}
+		if h.CheckCount == 0 {
+			st.urgent = "WeChat Pay accepted it and does not know it: it is asked about again, and never sent again; if this line comes again, ask its support"
+		}
+		wait := doubled(s.Waits.RefundBackoff, h.CheckCount+1, slowly)
+		return s.later(ctx, st, h.plan(pay.APIRefundQuery, s.now().Add(wait), h.CheckCount+1))
+	}
 	st := step{what: "not there, sent again"}
 	if there && last.FinishedAt.IsZero() {
 		// Nobody came back from it, and nobody will: its lease is over.

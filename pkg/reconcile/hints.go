@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -60,7 +61,11 @@ func (s *Service) askHint(ctx context.Context, h pay.ClaimedHint) (time.Time, er
 	again := s.now().Add(backoff(h.CheckCount+1, s.Waits.RefundBackoff))
 	switch {
 	case err == nil:
-		return time.Time{}, s.bookHint(ctx, h, answer)
+		booked, err := s.bookHint(ctx, h, answer)
+		if err != nil || booked {
+			return time.Time{}, err
+		}
+		return again, nil
 	case wechatpay.IsNotExist(err) && h.CheckCount+1 >= hintTries:
 		s.Log.WarnContext(ctx, "a message told of a refund that WeChat Pay does not know; it is dropped", "mchid", h.MchID, "out_refund_no", h.OutRefundNo, "out_trade_no", h.OutTradeNo)
 		return time.Time{}, nil
@@ -82,25 +87,37 @@ func (s *Service) appOf(h pay.ClaimedHint) pay.AppID {
 	return ""
 }
 
-// bookHint settles WeChat Pay's word about a refund that may be new to us.
-func (s *Service) bookHint(ctx context.Context, h pay.ClaimedHint, answer wechatpay.RefundAnswer) error {
+// bookHint settles WeChat Pay's word about a refund that may be new to us. While
+// its payment is not in the books either, the word is archived and the hint
+// stays: settling asked about the order at once, and the next try books both.
+func (s *Service) bookHint(ctx context.Context, h pay.ClaimedHint, answer wechatpay.RefundAnswer) (booked bool, err error) {
 	obs := observationOf(answer, h.MchID, pay.SourceQuery)
 	delivery, err := deliveryOf(answer.Answer, h.MchID, obs.OutTradeNo, obs.TransactionID)
 	if err != nil {
-		return err
+		return false, err
 	}
 	obs.DeliveryID = delivery.ID
-	settled, err := s.Books.Settle(ctx, []pay.Entry{{Delivery: &delivery, Observation: &obs}}, s.policiesOf)
+	entries := []pay.Entry{{Delivery: &delivery}, {Observation: &obs}}
+	settled, err := s.Books.Settle(ctx, entries, s.policiesOf)
 	if err != nil {
-		return fmt.Errorf("settle: %w", err)
+		return false, fmt.Errorf("settle: %w", err)
 	}
+	if len(settled.Results) != len(entries) {
+		return false, errors.New("settle: it did not give a result for each entry")
+	}
+	result := settled.Results[1]
+	s.metrics.booked.WithLabelValues(string(result.Outcome)).Inc()
 	line := []any{"mchid", h.MchID, "out_refund_no", h.OutRefundNo, "out_trade_no", obs.OutTradeNo, "step", "hint asked", "state", obs.RefundState}
-	for _, result := range settled.Results {
-		s.metrics.booked.WithLabelValues(string(result.Outcome)).Inc()
-		if result.Letter != nil {
-			line = append(line, "letter", result.Letter.Detail)
-		}
+	if result.Letter == nil {
+		s.Log.InfoContext(ctx, "refund", line...)
+		return true, nil
 	}
-	s.Log.InfoContext(ctx, "refund", line...)
-	return nil
+	s.Log.WarnContext(ctx, "refund", append(line, "letter", result.Letter.Detail)...)
+	if result.Letter.Reason == pay.LetterUnknownOrder && h.CheckCount+1 < hintTries {
+		return false, nil
+	}
+	if _, err := s.Books.Settle(ctx, []pay.Entry{{Delivery: &delivery, Letter: result.Letter}}, s.policiesOf); err != nil {
+		return false, fmt.Errorf("write letter: %w", err)
+	}
+	return true, nil
 }

@@ -58,6 +58,7 @@ func (s *Service) claimOrders(api pay.API) claim {
 		if err != nil {
 			return false, fmt.Errorf("claim orders for %s: %w", api, err)
 		}
+		s.heard(claimed.Lease, orderLease)
 		for _, o := range claimed.Orders {
 			s.crew.run(at, func() { s.lookAt(context.WithoutCancel(ctx), o, claimed.Lease, false) })
 		}

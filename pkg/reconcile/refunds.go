@@ -39,6 +39,7 @@ func (s *Service) claimRefunds(api pay.API) claim {
 		if err != nil {
 			return false, fmt.Errorf("claim refunds for %s: %w", api, err)
 		}
+		s.heard(claimed.Lease, refundLease)
 		for _, r := range claimed.Refunds {
 			s.crew.run(at, func() { s.takeOn(ctx, held{r, claimed.Lease, deadline}) })
 		}
@@ -62,6 +63,7 @@ func (s *Service) SubmitRefund(ctx context.Context, mchid pay.MchID, no pay.OutR
 		}
 		return nil
 	}
+	s.heard(claimed.Lease, refundLease)
 	s.crew.run(at, func() { s.takeOn(ctx, held{claimed.Refunds[0], claimed.Lease, deadline}) })
 	return nil
 }

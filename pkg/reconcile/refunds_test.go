@@ -477,6 +477,45 @@ func TestHint_is_a_question_and_its_verified_answer_is_booked(t *testing.T) {
 	}
 }
 
+// A hint may come before anything is known of the payment that it gives back.
+func TestHint_that_comes_before_its_payment_waits_for_it(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(o *reconcile.Options) { o.Waits.RefundBackoff = 10 * time.Millisecond })
+	b.place(b.shop, "T00000001", func(o *pay.Order) { o.Protocol = pay.ProtocolV2 })
+	_, err := b.platform.Pay("T00000001", simulator.PayRequest{Notify: simulator.ProtocolNone})
+	require.NoError(t, err)
+	console, err := b.platform.RefundByConsole("T00000001", simulator.ConsoleRefund{AmountFen: 25, Notify: simulator.ProtocolNone})
+	require.NoError(t, err)
+	b.make("T00000001", "next_check_at = now() + interval '1 hour'")
+	b.hint("T00000001", console.OutRefundNo, pay.ProtocolV2)
+	require.Eventually(t, func() bool {
+		require.NoError(t, b.service.SweepRefunds(t.Context()))
+		return b.count(`SELECT count(*) FROM refund_hints WHERE check_count > 0`) == 1
+	}, soon, often)
+	require.Equal(t, 1, b.count(`SELECT count(*) FROM orders WHERE next_check_at <= now()`), "its order is asked about at once")
+	b.until(func() bool { return b.refundState(console.OutRefundNo) == pay.RefundSucceeded })
+	b.until(func() bool { return b.count(`SELECT count(*) FROM refund_hints`) == 0 })
+	require.Zero(t, b.count(`SELECT count(*) FROM dead_letters`))
+	require.Equal(t, pay.OrderPaid, b.state("T00000001"))
+	b.agree()
+}
+
+// What no order of ours explains becomes a letter, once, and not silence.
+func TestHint_at_money_of_no_order_becomes_a_letter(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(o *reconcile.Options) { o.Waits.RefundBackoff = time.Millisecond })
+	b.paid("T00000001")
+	console, err := b.platform.RefundByConsole("T00000001", simulator.ConsoleRefund{AmountFen: 25, Notify: simulator.ProtocolNone})
+	require.NoError(t, err)
+	for _, table := range []string{"payments", "history", "outbox", "orders"} { // as if another system had sold it
+		_, err := b.db.ExecContext(t.Context(), `SET session_replication_role = replica; DELETE FROM `+table+`; SET session_replication_role = origin`)
+		require.NoError(t, err)
+	}
+	b.hint("T00000001", console.OutRefundNo, pay.ProtocolV3)
+	b.until(func() bool { return b.count(`SELECT count(*) FROM refund_hints`) == 0 })
+	require.Equal(t, 1, b.count(`SELECT count(*) FROM dead_letters WHERE reason = 'unknown_order' AND kind = 'answer'`))
+}
+
 func (b *bundle) hint(no, refund string, protocol pay.Protocol) {
 	b.t.Helper()
 	_, err := b.store.Settle(b.t.Context(), []pay.Entry{{Hint: &pay.RefundHint{

@@ -134,6 +134,7 @@ type Options struct {
 // it is called.
 type Service struct {
 	Options
+	clock
 	metrics  metrics
 	crew     *crew
 	answers  chan verdict // see answers.go
@@ -148,7 +149,7 @@ type Service struct {
 // New makes a Service.
 func New(o Options) *Service {
 	return &Service{
-		Options: o, metrics: newMetrics(o.Registry), crew: newCrew(),
+		Options: o, clock: clock{own: o.Now}, metrics: newMetrics(o.Registry), crew: newCrew(),
 		answers:  make(chan verdict, maxBatch), // a batch may gather while another is on its way
 		troubles: map[string]*trouble{SweepOrders: {}, SweepRefunds: {}, watchBound: {}},
 		sweeping: map[string]*sync.Mutex{SweepOrders: {}, SweepRefunds: {}},
@@ -203,6 +204,3 @@ func (s *Service) policiesOf(mchid pay.MchID) pay.Policies {
 	policies.RefundFunds = credentials.Merchant.RefundFunds
 	return policies
 }
-
-// now is the time for the books.
-func (s *Service) now() time.Time { return s.Now().UTC() }
