@@ -14,7 +14,7 @@ import (
 
 // rough is a run in which half of the notifications never arrive, half of the
 // orders are refunded in one, two or three parts, and every call to the platform
-// may go wrong. It makes as many refunds as there are orders.
+// may go wrong. It makes about as many refunds as there are orders.
 func rough(p Progress, orders int) DemoOptions {
 	return DemoOptions{
 		Orders: orders, Duplicates: 2, Forged: 12, Drop: 50, Refunds: 50, Trouble: true, PayWithin: min(time.Duration(orders)*200*time.Millisecond, time.Minute), Progress: p,
@@ -40,7 +40,9 @@ func requireRoughRun(t *testing.T, s *Stack, o DemoOptions) Report {
 	require.NoError(t, err)
 	require.True(t, report.Good(), report.verdict())
 	require.Equal(t, o.Orders, report.Events)
-	require.Equal(t, o.Orders, report.Refunds, "half of the orders in one, two or three parts")
+	require.Len(t, planRefunds("", o), report.Refunds, "half of the orders in one, two or three parts")
+	t.Logf("%d orders, %d refunds of %d fen, %d questions about orders, %d restarts, %.0f s",
+		report.Orders, report.Refunds, report.RefundedFen, report.Queries, report.Restarts, *report.Seconds)
 	require.Positive(t, report.RefundedFen)
 	require.Zero(t, report.Anomalies)
 	require.NotZero(t, report.Queries, "what was lost was asked for")
