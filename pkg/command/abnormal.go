@@ -76,7 +76,10 @@ func (s *Service) driveOn(ctx context.Context, q abnormalQuestion) (pay.Refund, 
 	if now, found, err := s.Books.Refund(ctx, q.MchID, q.OutRefundNo); err == nil && found {
 		refund = now
 	}
-	if !wished {
+	switch {
+	case !wished && refund.State == pay.RefundAbnormal:
+		return refund, problem.Newf(problem.DriveUnderWay, "refund %s is being driven on as an earlier request asked", refund.OutRefundNo)
+	case !wished:
 		return refund, notAbnormal(refund)
 	}
 	s.Waker.WakeRefund(ctx, q.MchID, q.OutRefundNo)

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/fenflow/fenflow/pkg/command"
 	"github.com/fenflow/fenflow/pkg/pay"
@@ -97,6 +98,41 @@ func TestAbnormal_only_an_abnormal_refund_is_driven_on(t *testing.T) {
 		require.Equal(t, http.StatusConflict, status, string(body))
 		require.Equal(t, "FEN-4010", parse(t, body).Code)
 	}
+}
+
+func TestAbnormal_a_wish_that_is_under_way_is_not_replaced(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.paid("T00000001")
+	b.execute(b.refund("R1", fields{"out_trade_no": "T00000001", "amount_fen": 30}))
+	b.word("R1", pay.RefundAbnormal)
+	b.waker.refunds = nil
+	wish := card("R1")
+	wish["mchid"] = b.merchant.Mchid
+	question, err := json.Marshal(wish)
+	require.NoError(t, err)
+	const twins = 6
+	answers := make([][]byte, twins)
+	var together errgroup.Group
+	for i := range answers {
+		together.Go(func() (err error) {
+			answers[i], err = b.service.ActAbnormal(t.Context(), question)
+			return err
+		})
+	}
+	require.NoError(t, together.Wait())
+	accepted := 0
+	for _, answer := range answers {
+		if status, body := unwrap(t, answer); status == http.StatusConflict {
+			require.Equal(t, "FEN-4011", parse(t, body).Code)
+		} else {
+			require.Equal(t, http.StatusAccepted, status, string(body))
+			accepted++
+		}
+	}
+	require.Equal(t, 1, accepted)
+	require.Len(t, b.waker.refunds, 1)
+	require.Equal(t, 1, b.count(`SELECT count(*) FROM audit WHERE action = 'refund.drive_on'`))
 }
 
 func TestAbnormal_refuses_what_names_no_card(t *testing.T) {

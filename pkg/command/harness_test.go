@@ -360,11 +360,16 @@ func (b *bundle) ask(serve func(context.Context, []byte) ([]byte, error), questi
 	require.NoError(b.t, err)
 	answer, err := serve(b.t.Context(), raw)
 	require.NoError(b.t, err)
+	return unwrap(b.t, answer)
+}
+
+func unwrap(t *testing.T, answer []byte) (status int, body []byte) {
+	t.Helper()
 	var a struct {
 		Status int             `json:"status"`
 		Body   json.RawMessage `json:"body"`
 	}
-	require.NoError(b.t, json.Unmarshal(answer, &a))
+	require.NoError(t, json.Unmarshal(answer, &a))
 	return a.Status, a.Body
 }
 

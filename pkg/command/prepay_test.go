@@ -126,7 +126,7 @@ func TestPrepay_a_number_that_is_used_elsewhere_is_queried_not_failed(t *testing
 	b := setup(t)
 	// Another system placed and was paid an order under the same number.
 	b.execute(b.create("T00000001"))
-	_, err := b.db.ExecContext(t.Context(), `ALTER TABLE history DISABLE TRIGGER ALL; TRUNCATE orders, history, outbox CASCADE`)
+	_, err := b.db.ExecContext(t.Context(), `SET session_replication_role = replica; TRUNCATE orders, history, outbox CASCADE; RESET session_replication_role`)
 	require.NoError(t, err)
 	result, r := b.execute(b.create("T00000001", func(f fields) { f["amount_fen"] = 200 }))
 	require.Equal(t, http.StatusConflict, result.Status, string(result.Body))

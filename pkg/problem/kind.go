@@ -51,6 +51,7 @@ const (
 	RefundNumberTaken Kind = "refund_number_taken"
 	RefundExceeds     Kind = "refund_exceeds"
 	NotAbnormal       Kind = "not_abnormal"
+	DriveUnderWay     Kind = "drive_under_way"
 )
 
 // What fenflow leans on (FEN-5xxx).

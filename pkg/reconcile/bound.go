@@ -18,12 +18,17 @@ const (
 	promised = 15 * time.Second
 )
 
-// boundOf is within how long every open order of a merchant is asked about in
-// the tight gear: when the budget is short, all of them wait longer.
-func boundOf(b pay.Backlog, perSecond int) time.Duration {
+// boundOf is how often an open order of a merchant is asked about in the tight
+// gear, and within how long a payment without notification is found then. When
+// the budget is short, all orders wait longer; and one that was just placed is
+// not due before its first interval, and then is behind all the others.
+func boundOf(b pay.Backlog, perSecond int) (every, bound time.Duration) {
 	needed := float64(b.Young)/youngEvery.Seconds() + float64(b.Old)/oldEvery.Seconds()
 	stretched := time.Duration(needed / float64(perSecond) * float64(youngEvery))
-	return max(youngEvery, stretched) + boundSlack
+	if stretched <= youngEvery {
+		return youngEvery, youngEvery + boundSlack
+	}
+	return stretched, youngEvery + stretched + boundSlack
 }
 
 // watch publishes the bounds until ctx ends.
@@ -63,12 +68,12 @@ func (s *Service) measure(ctx context.Context, mchid pay.MchID, over map[pay.Mch
 	if err != nil {
 		return fmt.Errorf("measure backlog of merchant %s: %w", mchid, err)
 	}
-	bound := boundOf(backlog, s.Budget.OrderQuery)
+	every, bound := boundOf(backlog, s.Budget.OrderQuery)
 	s.metrics.bound.WithLabelValues(string(mchid)).Set(bound.Seconds())
 	line := []any{"mchid", mchid, "bound_s", int(bound.Seconds()), "young", backlog.Young, "old", backlog.Old, "due", backlog.Due, "budget", s.Budget.OrderQuery}
 	switch is := bound > promised; {
 	case is && !over[mchid]:
-		s.Log.WarnContext(ctx, fmt.Sprintf("over budget: open orders are asked about every %.0f s; raise budgets.order_query, or give orders an earlier time_expire", (bound-boundSlack).Seconds()), line...)
+		s.Log.WarnContext(ctx, fmt.Sprintf("over budget: open orders are asked about every %.0f s, and a payment without notification is found within %.0f s; raise budgets.order_query, or give orders an earlier time_expire", every.Seconds(), bound.Seconds()), line...)
 		over[mchid] = true
 	case !is && over[mchid]:
 		s.Log.InfoContext(ctx, "within budget again: open orders are asked about every 10 s", line...)

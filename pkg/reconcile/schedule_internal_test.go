@@ -231,9 +231,18 @@ func TestClosed_is_never_believed_without_a_query(t *testing.T) {
 
 func TestBound_stretches_when_the_budget_is_short(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, 15*time.Second, boundOf(pay.Backlog{}, 100))
-	require.Equal(t, 15*time.Second, boundOf(pay.Backlog{Young: 1000}, 100))
-	require.Equal(t, 25*time.Second, boundOf(pay.Backlog{Young: 2000}, 100))
-	require.Equal(t, 15*time.Second, boundOf(pay.Backlog{Old: 6000}, 100))
-	require.Equal(t, 35*time.Second, boundOf(pay.Backlog{Young: 2000, Old: 6000}, 100))
+	for _, row := range []struct {
+		backlog      pay.Backlog
+		every, bound time.Duration
+	}{
+		{pay.Backlog{}, 10 * time.Second, 15 * time.Second},
+		{pay.Backlog{Young: 1000}, 10 * time.Second, 15 * time.Second},
+		{pay.Backlog{Young: 2000}, 20 * time.Second, 35 * time.Second},
+		{pay.Backlog{Old: 6000}, 10 * time.Second, 15 * time.Second},
+		{pay.Backlog{Young: 2000, Old: 6000}, 30 * time.Second, 45 * time.Second},
+	} {
+		every, bound := boundOf(row.backlog, 100)
+		require.Equal(t, row.every, every, row.backlog)
+		require.Equal(t, row.bound, bound, row.backlog)
+	}
 }

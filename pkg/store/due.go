@@ -119,8 +119,9 @@ func (b *batch) hint(i int) *pay.RefundHint {
 	return hint
 }
 
-// takeHints makes the hinted refunds due: ours in their own rows, the others in
-// a list of numbers to ask about. A hint moves nothing; the answer does.
+// takeHints makes the hinted refunds due: ours in their own rows, the others and
+// those that failed in a list of numbers to ask about. A hint moves nothing; the
+// answer does.
 func (b *batch) takeHints(ctx context.Context, tx *sqlx.Tx) error {
 	byKey := map[refundKey]*pay.RefundHint{}
 	for i := range b.entries {

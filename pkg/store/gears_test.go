@@ -17,9 +17,9 @@ func (b *books) paidAgo(n int, age, late string) {
 	for range n {
 		o := b.place()
 		b.settle(arrived(payment(o, txOf(o))))
-		require.NoError(b.t, b.exec(`UPDATE payments SET paid_at = now() - $2::interval - interval '1 second',
+		b.forge(`UPDATE payments SET paid_at = now() - $2::interval - interval '1 second',
 			observed_at = now() - $2::interval, notified_at = now() - $2::interval + $3::interval
-			WHERE transaction_id = $1`, string(txOf(o)), age, nullText(late)))
+			WHERE transaction_id = $1`, string(txOf(o)), age, nullText(late))
 	}
 }
 
@@ -93,7 +93,7 @@ func TestShiftGear_sees_at_once_a_payment_that_a_query_found_late(t *testing.T) 
 			b := setup(t)
 			b.relaxed()
 			b.paidAgo(1, "1 second", "NULL")
-			require.NoError(t, b.exec(`UPDATE payments SET `+row.set+` WHERE notified_at IS NULL`))
+			b.forge(`UPDATE payments SET ` + row.set + ` WHERE notified_at IS NULL`)
 			b.mustShift(row.want, row.want == pay.GearTight, name)
 		})
 	}

@@ -68,6 +68,23 @@ func TestSettle_takes_a_hint_as_a_question_only(t *testing.T) {
 		require.Equal(t, before, b.refund(no))
 		require.Zero(t, b.count(`SELECT count(*) FROM refund_hints WHERE out_refund_no = $1`, string(no)))
 	})
+	t.Run("one that failed goes on the list as if nobody knew it, under its own order", func(t *testing.T) {
+		t.Parallel()
+		no := b.seedRefund(pay.RefundFailed)
+		before := b.refund(no)
+		b.settle(hinted(no), hinted(no))
+		require.Equal(t, before, b.refund(no), "a hint moves nothing")
+		require.Equal(t, 1, b.count(`SELECT count(*) FROM refund_hints WHERE mchid = $1 AND out_refund_no = $2 AND out_trade_no = $3
+			AND protocol = 'v2' AND next_check_at <= now()`, string(shop), string(no), string(before.OutTradeNo)))
+
+		// What WeChat Pay then answers is booked: the money left after all.
+		o, found, err := b.Order(t.Context(), shop, before.OutTradeNo)
+		require.NoError(t, err)
+		require.True(t, found)
+		b.told(seen(o, no, 1, pay.RefundSucceeded))
+		require.Equal(t, pay.RefundSucceeded, b.refund(no).State)
+		require.Equal(t, pay.Fen(1), b.payment(o).Refunded)
+	})
 	t.Run("one that nobody knows goes on the list, once", func(t *testing.T) {
 		t.Parallel()
 		first := hinted("R-unknown")

@@ -36,8 +36,9 @@ func (s *Store) WaitingLettersFor(ctx context.Context, mchid pay.MchID, no pay.O
 	return s.letters(ctx, "read waiting letters", waitingLettersForSQL, string(mchid), string(no))
 }
 
-// OpenOverdueLetters opens letters that have waited longer than after, and
-// says how many: from here on an operator is needed.
+// OpenOverdueLetters opens letters that have waited longer than after and are
+// not due to be tried once more, and says how many: from here on an operator is
+// needed.
 func (s *Store) OpenOverdueLetters(ctx context.Context, after time.Duration) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

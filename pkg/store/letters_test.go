@@ -32,6 +32,7 @@ func TestLetters_payment_before_its_order(t *testing.T) {
 	require.Equal(t, pay.LetterWaiting, got.State)
 	require.Equal(t, 1, got.Attempts)
 	require.WithinDuration(t, time.Now(), got.FirstFailAt, time.Minute)
+	require.NoError(t, b.exec(`UPDATE dead_letters SET next_retry_at = now() + interval '1 minute'`))
 	opened, err := b.OpenOverdueLetters(t.Context(), 0)
 	require.NoError(t, err)
 	require.Equal(t, 1, opened)

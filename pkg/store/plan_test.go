@@ -224,7 +224,7 @@ func TestPlanRefund_keeps_what_a_hint_made_due_meanwhile(t *testing.T) {
 		stays, planned time.Time
 	}{
 		{"a question", "refund_query", pay.APIRefundQuery, pay.APIRefundQuery, noon, noon.Add(time.Hour)},
-		{"a drive", "refund_abnormal", pay.APIRefundQuery, pay.APIRefundAbnormal, noon, noon.Add(time.Hour)},
+		{"a drive is the holder's own", "refund_abnormal", pay.APIRefundQuery, pay.APIRefundQuery, noon, noon.Add(time.Hour)},
 		{"sending is nobody's wish", "refund", pay.APIRefundQuery, pay.APIRefundQuery, noon, noon.Add(time.Hour)},
 		{"the plan is sooner", "refund_query", pay.APIRefundQuery, pay.APIRefundQuery, noon, noon.Add(-time.Hour)},
 	} {

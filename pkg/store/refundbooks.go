@@ -34,17 +34,17 @@ type openRefund struct {
 	isNew  bool
 }
 
-// openRefunds locks and reads the refunds that the batch may move, after their
-// payments: whoever sends a refund locks in the same order, so that no attempt
-// begins between what is decided here and its commit.
+// openRefunds locks and reads the refunds that the batch may move, after every
+// payment that it may write: whoever sends a refund locks in the same order, so
+// that no attempt begins between what is decided here and its commit.
 func (b *batch) openRefunds(ctx context.Context, tx *sqlx.Tx) error {
 	mchids, numbers := b.sortedKeys((*openBook).wantsRefunds)
 	hinted := b.hintedRefunds()
 	if len(mchids) == 0 && len(hinted) == 0 {
 		return nil
 	}
-	if _, err := tx.ExecContext(ctx, lockPaymentsSQL, mchids, numbers); err != nil {
-		return failed(ctx, "lock payments", err)
+	if err := b.lockPayments(ctx, tx); err != nil {
+		return err
 	}
 	b.askForNumbers()
 	refundMchids, refundNos := refundTexts(slices.AppendSeq(hinted, maps.Keys(b.named)))
@@ -57,6 +57,19 @@ func (b *batch) openRefunds(ctx context.Context, tx *sqlx.Tx) error {
 		b.openRefund(&refund)
 	}
 	return b.openAttempts(ctx, tx)
+}
+
+// lockPayments locks all payments of the batch's orders, whether or not their
+// refunds are wanted: a payment that is written after a refund was locked would
+// be locked in the wrong order. Payments of orders beside the batch, whose
+// refunds are hinted at, are never written and need no lock.
+func (b *batch) lockPayments(ctx context.Context, tx *sqlx.Tx) error {
+	mchids, numbers := b.sortedKeys(func(book *openBook) bool { return len(book.Payments) > 0 })
+	if len(mchids) == 0 {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, lockPaymentsSQL, mchids, numbers)
+	return failed(ctx, "lock payments", err)
 }
 
 // openRefund puts a locked refund into the book of its order, and into every

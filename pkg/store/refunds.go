@@ -35,10 +35,13 @@ func (s *Store) Refund(ctx context.Context, mchid pay.MchID, no pay.OutRefundNo)
 
 // WishAbnormal keeps an operator's wish to drive an abnormal refund on, its
 // secrets encrypted to WeChat Pay in body, and makes it due. It says false, and
-// writes nothing, where the refund is not abnormal. The audit names the actor.
+// writes nothing, where the refund is not abnormal, or another wish is under
+// way for it. The audit names the actor.
 //
 // The wish outranks a question that is under way: it ends the lease, so that
-// the question's plan cannot put another call in its place.
+// the question's plan cannot put another call in its place. CheckCount is 1 from
+// then on: WeChat Pay is asked where the refund is before each call, since the
+// one before may have been made by somebody who died of it.
 func (s *Store) WishAbnormal(ctx context.Context, mchid pay.MchID, no pay.OutRefundNo, body []byte, keyID, actor string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

@@ -78,7 +78,7 @@ func TestSchema_orders_move_along_the_table_of_the_code_and_no_other_way(t *test
 					tx = string(b.order(o).TransactionID)
 				}
 				err := b.exec(`UPDATE orders SET state = $3, sequence = sequence + 1, closed_at = now(), next_check_at = now(),
-					transaction_id = CASE WHEN $3 = 'paid' THEN $4 END, paid_at = CASE WHEN $3 = 'paid' THEN now() END
+					transaction_id = CASE WHEN $3 = 'paid' THEN $4 END, paid_at = CASE WHEN $3 = 'paid' THEN coalesce(paid_at, now()) END
 					WHERE mchid = $1 AND out_trade_no = $2`, string(o.MchID), string(o.OutTradeNo), string(to), tx)
 				if from == to || pay.CanMove(from, to) {
 					require.NoError(t, err)
@@ -185,6 +185,20 @@ func TestSchema_holds_the_rules_of_money(t *testing.T) {
 		{"orders_terms_are_fixed", `UPDATE orders SET amount_fen = 1`},
 		{"orders_terms_are_fixed", `UPDATE orders SET transaction_id = 'other' WHERE state = 'paid'`},
 		{"orders_terms_are_fixed", `UPDATE orders SET sequence = 0`},
+		{"orders_terms_are_fixed", `UPDATE orders SET paid_at = now() WHERE state = 'paid'`},
+		{"orders_terms_are_fixed", `UPDATE orders SET mchid = '1900000110' WHERE state = 'created'`},
+		{"orders_terms_are_fixed", `UPDATE orders SET out_trade_no = 'another' WHERE state = 'created'`},
+		{"orders_terms_are_fixed", `UPDATE orders SET appid = 'wx0000000000000000'`},
+		{"orders_terms_are_fixed", `UPDATE orders SET client = 'native'`},
+		{"orders_terms_are_fixed", `UPDATE orders SET protocol = 'v2'`},
+		{"orders_terms_are_fixed", `UPDATE orders SET description = 'another'`},
+		{"orders_terms_are_fixed", `UPDATE orders SET currency = 'USD'`},
+		{"orders_terms_are_fixed", `UPDATE orders SET openid = 'another'`},
+		{"orders_terms_are_fixed", `UPDATE orders SET attach = 'another'`},
+		{"orders_terms_are_fixed", `UPDATE orders SET digest = 'another'`},
+		{"orders_terms_are_fixed", `UPDATE orders SET prepay_request = 'another'`},
+		{"orders_are_kept", `DELETE FROM orders WHERE state = 'created'`},
+		{"orders_are_never_emptied", `TRUNCATE orders CASCADE`},
 		{"orders_sequence_grows", `UPDATE orders SET state = 'closed', closed_at = now() WHERE state = 'created'`},
 		{"orders_unresolved_has_a_check", `UPDATE orders SET next_check_at = NULL WHERE state = 'created'`},
 		{"orders_paid_names_its_payment", `UPDATE orders SET state = 'paid', sequence = sequence + 1 WHERE state = 'created'`},
@@ -198,8 +212,24 @@ func TestSchema_holds_the_rules_of_money(t *testing.T) {
 		{"payments_refunds_within_amount", `UPDATE payments SET reserved_fen = 60, refunded_fen = 41`},
 		{"payments_refunds_within_amount", `UPDATE payments SET refunded_fen = 101`},
 		{"payments_refunded_not_negative", `UPDATE payments SET refunded_fen = -1`},
-		{"payments_amount_is_positive", `UPDATE payments SET amount_fen = 0`},
-		{"payments_order_exists", `UPDATE payments SET out_trade_no = 'nowhere'`},
+		{"payments_amount_is_positive", copyPayment("amount_fen", "0")},
+		{"payments_order_exists", copyPayment("out_trade_no", "'nowhere'")},
+		{"payments_terms_are_fixed", `UPDATE payments SET mchid = '1900000110'`},
+		{"payments_terms_are_fixed", `UPDATE payments SET transaction_id = 'another'`},
+		{"payments_terms_are_fixed", `UPDATE payments SET out_trade_no = 'another'`},
+		{"payments_terms_are_fixed", `UPDATE payments SET amount_fen = amount_fen + 1`},
+		{"payments_terms_are_fixed", `UPDATE payments SET payer_total_fen = 1`},
+		{"payments_terms_are_fixed", `UPDATE payments SET currency = 'USD'`},
+		{"payments_terms_are_fixed", `UPDATE payments SET openid = 'another'`},
+		{"payments_terms_are_fixed", `UPDATE payments SET trade_type = 'NATIVE'`},
+		{"payments_terms_are_fixed", `UPDATE payments SET bank_type = 'another'`},
+		{"payments_terms_are_fixed", `UPDATE payments SET paid_at = now()`},
+		{"payments_are_kept", `DELETE FROM payments`},
+		{"payments_are_never_emptied", `TRUNCATE payments, orders, anomalies, refunds, refund_attempts`},
+		{"refunds_are_never_emptied", `TRUNCATE refunds CASCADE`},
+		{"refund_attempts_are_never_emptied", `TRUNCATE refund_attempts`},
+		{"refunds_fit_their_payment", refund("origin", "'command'", "state", "'requested'", "amount_fen", "amount_fen + 1")},
+		{"refunds_fit_their_payment", refund("out_trade_no", "'another'")},
 		{"history_is_append_only", `UPDATE history SET detail = 'x'`},
 		{"history_is_append_only", `DELETE FROM history`},
 		{"history_is_never_emptied", `TRUNCATE history`},
@@ -224,6 +254,55 @@ func TestSchema_holds_the_rules_of_money(t *testing.T) {
 	require.Equal(t, "audit_is_append_only", refusedBy(t, b.exec(`UPDATE audit SET actor = 'you'`)))
 	require.Equal(t, "audit_is_append_only", refusedBy(t, b.exec(`DELETE FROM audit`)))
 	require.Equal(t, open, b.order(open))
+}
+
+// Only what is written is looked at: what is claimed or planned, a thousand rows
+// in one statement, pays for no rule about other columns.
+func TestSchema_rules_cost_nothing_where_they_do_not_apply(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for table, columns := range map[string][]string{
+		"orders":          {"next_check_at", "check_api", "close_count", "close_requested_at", "checked_at"},
+		"payments":        {"refunded_fen", "reserved_fen", "overrun_fen", "notified_at"},
+		"refunds":         {"next_check_at", "check_api", "check_count", "leased_until", "failure_code", "failure_reason"},
+		"refund_attempts": {},
+	} {
+		require.Zero(t, b.count(`SELECT count(*) FROM pg_trigger AS g WHERE g.tgrelid = $1::regclass AND NOT g.tgisinternal
+			AND g.tgtype & 16 > 0 AND g.tgattr = ''::int2vector`, table), "%s: a rule for all columns", table)
+		require.Zero(t, b.count(`SELECT count(*) FROM pg_trigger AS g JOIN pg_attribute AS a ON a.attrelid = g.tgrelid AND a.attnum = ANY (g.tgattr)
+			WHERE g.tgrelid = $1::regclass AND NOT g.tgisinternal AND a.attname = ANY ($2)`, table, pq.Array(columns)), table)
+	}
+}
+
+func TestSchema_books_what_WeChat_Pay_gave_back_whatever_it_was(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.paidOrder()
+	require.NoError(t, b.exec(refund("amount_fen", "amount_fen + 1")))
+	require.NoError(t, b.exec(refund("out_refund_no", "'R2'", "origin", "'command'", "state", "'requested'", "amount_fen", "amount_fen")))
+}
+
+func TestSchema_keeps_an_attempt_as_it_began(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	no := b.wished(b.paidOrder(), 1, 40)
+	b.attempted(no, 1, pay.AttemptUnknown, noon, time.Time{})
+	for _, change := range []string{`mchid = '1900000110'`, `out_refund_no = 'another'`, `attempt = 2`, `started_at = started_at - interval '1 hour'`} {
+		require.Equal(t, "refund_attempts_begin_once", refusedBy(t, b.exec(`UPDATE refund_attempts SET `+change)), change)
+	}
+	require.NoError(t, b.EndAttempt(t.Context(), shop, no, pay.Attempt{Number: 1, Outcome: pay.AttemptRejected, Code: "PARAM_ERROR", RequestID: "req-1"}))
+	for _, change := range []string{`outcome = 'accepted'`, `code = ''`, `status = 200`, `request_id = 'req-2'`, `finished_at = NULL, outcome = 'unknown'`} {
+		require.Equal(t, "refund_attempts_end_once", refusedBy(t, b.exec(`UPDATE refund_attempts SET `+change)), change)
+	}
+}
+
+// copyPayment inserts a copy of the payments with one column changed.
+func copyPayment(column, value string) string {
+	columns := []string{"mchid", "transaction_id", "out_trade_no", "amount_fen", "payer_total_fen", "currency", "openid", "trade_type", "bank_type", "paid_at", "observed_at"}
+	values := strings.Join(columns, ", ")
+	values = strings.Replace(values, "transaction_id", "'copy'", 1)
+	values = strings.Replace(values, column, value, 1)
+	return "INSERT INTO payments (" + strings.Join(columns, ", ") + ") SELECT " + values + " FROM payments"
 }
 
 // copyOrder inserts a copy of an order with one column changed.

@@ -134,7 +134,7 @@ func TestBeginAttempt_keeps_parts_of_one_payment_apart(t *testing.T) {
 	require.Equal(t, 1, b.count(`SELECT count(*) FROM refund_attempts WHERE out_refund_no = $1 AND started_at + interval '1 minute' = $2`, string(first), begun.WaitUntil))
 	require.Nil(t, b.refund(second).Request, "nothing is kept of what may not begin")
 
-	require.NoError(t, b.exec(`UPDATE refund_attempts SET started_at = started_at - interval '61 seconds' WHERE out_refund_no = $1`, string(first)))
+	b.forge(`UPDATE refund_attempts SET started_at = started_at - interval '61 seconds' WHERE out_refund_no = $1`, string(first))
 	require.True(t, b.begin(start).Begun)
 }
 
@@ -217,10 +217,15 @@ func TestBeginAttempt_beside_Settle_does_not_deadlock(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for range 10 {
-		o := b.paidOrder()
+		o := b.place()
+		b.settle(asked(o, txOf(o)))
 		first, second := b.wished(o, 1, 10), b.wished(o, 2, 10)
 		starts := []pay.AttemptStart{b.starting(first), b.starting(second)}
 		var together errgroup.Group
+		together.Go(func() error {
+			_, err := b.Settle(t.Context(), []pay.Entry{hinted(first), hinted(second), arrived(payment(o, txOf(o)))}, defaults)
+			return err
+		})
 		for _, start := range starts {
 			together.Go(func() error { _, err := b.BeginAttempt(t.Context(), start); return err })
 		}

@@ -303,6 +303,51 @@ func TestSettle_locks_payments_before_refunds(t *testing.T) {
 	require.Equal(t, pay.RefundSucceeded, b.refund(r).State)
 }
 
+// A batch may write a payment for another reason than its refunds, and hold one
+// of those for a hint: here a notice comes of a payment that a query found.
+func TestSettle_locks_every_payment_that_it_writes_before_hinted_refunds(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	o := b.place()
+	b.settle(asked(o, txOf(o)))
+	r := refundOf(o, 1)
+	b.told(wish(o, r, 40))
+	sender := b.holding(`SELECT 1 FROM payments WHERE mchid = $1 AND transaction_id = $2 FOR NO KEY UPDATE`, string(shop), string(txOf(o)))
+	outcome := make(chan error, 1)
+	go func() {
+		_, err := b.Settle(t.Context(), []pay.Entry{hinted(r), arrived(payment(o, txOf(o)))}, defaults)
+		outcome <- err
+	}()
+	b.waiting(1)
+	_, err := sender.ExecContext(t.Context(), `SELECT 1 FROM refunds WHERE mchid = $1 AND out_refund_no = $2 FOR NO KEY UPDATE NOWAIT`, string(shop), string(r))
+	require.NoError(t, err)
+	require.NoError(t, sender.Commit())
+	require.NoError(t, <-outcome)
+	require.False(t, b.payment(o).NotifiedAt.IsZero())
+}
+
+// A hinted refund that came into the books after the batch had locked what
+// there was is not waited for: it is due by itself.
+func TestSettle_does_not_wait_for_a_hinted_refund_that_it_did_not_lock(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	o, told := b.paidOrder(), b.place()
+	r := refundOf(o, 1)
+	full := b.holding(`LOCK TABLE outbox IN EXCLUSIVE MODE`)
+	outcome := make(chan error, 1)
+	go func() {
+		_, err := b.Settle(t.Context(), []pay.Entry{hinted(r), arrived(payment(told, txOf(told)))}, defaults)
+		outcome <- err
+	}()
+	b.waiting(1)
+	require.NoError(t, b.exec(refund("out_refund_no", "'"+string(r)+"'")))
+	busy := b.holding(`SELECT 1 FROM refunds FOR NO KEY UPDATE`)
+	require.NoError(t, full.Commit())
+	require.NoError(t, <-outcome)
+	require.NoError(t, busy.Commit())
+	require.Zero(t, b.count(`SELECT count(*) FROM refund_hints`))
+}
+
 // What somebody else wrote about a refund while settling waited for it is read,
 // and not written over.
 func TestSettle_reads_refunds_when_it_has_them(t *testing.T) {

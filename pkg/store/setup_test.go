@@ -172,6 +172,18 @@ func (b *books) exec(query string, args ...any) error {
 	return err
 }
 
+// forge writes what the rules of the schema refuse: times that a test cannot wait for.
+func (b *books) forge(query string, args ...any) {
+	b.t.Helper()
+	tx, err := b.sql.BeginTx(b.t.Context(), nil)
+	require.NoError(b.t, err)
+	_, err = tx.ExecContext(b.t.Context(), `SET LOCAL session_replication_role = replica`)
+	require.NoError(b.t, err)
+	_, err = tx.ExecContext(b.t.Context(), query, args...)
+	require.NoError(b.t, err)
+	require.NoError(b.t, tx.Commit())
+}
+
 // facts lists what the outbox tells about an order, oldest sequence first.
 func (b *books) facts(o pay.Order) []string {
 	b.t.Helper()

@@ -1,8 +1,9 @@
 -- Why: what asks WeChat Pay about unresolved orders and refunds needs to know which
 --      call is due next, under which budget; refunds join the order's history; each
 --      payment remembers whether WeChat Pay ever told of it by itself.
--- Lock: ACCESS EXCLUSIVE on orders, payments, refunds, anomalies and history for the
---       moment each column takes (no rewrite: defaults are constants); the new index
+-- Lock: ACCESS EXCLUSIVE on orders, payments, refunds, refund_attempts, anomalies, history,
+--       commands and api_budgets for the moment each column or rule takes (no rewrite:
+--       defaults are constants; rules look at what is written from then on); the new index
 --       on orders blocks writes while it is built over the unresolved orders only.
 -- Back: restore a backup; columns that hold decisions cannot be taken out without loss.
 
@@ -114,7 +115,8 @@ END $$;
 -- +goose StatementEnd
 
 -- Another amount, payment or request under the same number would be another refund.
-CREATE TRIGGER refunds_terms_are_fixed BEFORE UPDATE ON refunds
+CREATE TRIGGER refunds_terms_are_fixed BEFORE UPDATE OF mchid, out_refund_no, out_trade_no, transaction_id, amount_fen, currency,
+        origin, reason, funds, digest, request, refund_id, sequence ON refunds
     FOR EACH ROW WHEN (
         (OLD.mchid, OLD.out_refund_no, OLD.out_trade_no, OLD.transaction_id, OLD.amount_fen, OLD.currency, OLD.origin,
          OLD.reason, OLD.funds, OLD.digest)
@@ -140,10 +142,17 @@ ALTER TABLE refund_attempts
     DROP CONSTRAINT refund_attempts_outcome_is_known,
     ADD CONSTRAINT refund_attempts_outcome_is_known CHECK (outcome IN ('unknown', 'accepted', 'rejected', 'not_enough', 'blocked'));
 
--- Whether a refund may be given up rests on how its attempts ended: that never changes.
-CREATE TRIGGER refund_attempts_end_once BEFORE UPDATE ON refund_attempts
+-- Whether a refund may be sent again or given up rests on when its attempts began and
+-- how they ended: that never changes.
+CREATE TRIGGER refund_attempts_begin_once BEFORE UPDATE OF mchid, out_refund_no, attempt, started_at ON refund_attempts
+    FOR EACH ROW WHEN (
+        (OLD.mchid, OLD.out_refund_no, OLD.attempt, OLD.started_at) IS DISTINCT FROM (NEW.mchid, NEW.out_refund_no, NEW.attempt, NEW.started_at))
+    EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER refund_attempts_end_once BEFORE UPDATE OF finished_at, outcome, status, code, request_id ON refund_attempts
     FOR EACH ROW WHEN (OLD.finished_at IS NOT NULL AND
-        (OLD.finished_at, OLD.outcome, OLD.status, OLD.code) IS DISTINCT FROM (NEW.finished_at, NEW.outcome, NEW.status, NEW.code))
+        (OLD.finished_at, OLD.outcome, OLD.status, OLD.code, OLD.request_id)
+            IS DISTINCT FROM
+        (NEW.finished_at, NEW.outcome, NEW.status, NEW.code, NEW.request_id))
     EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER refund_attempts_are_kept BEFORE DELETE ON refund_attempts
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
@@ -178,3 +187,81 @@ ALTER TABLE history
 
 -- 6. Commands are about refunds as well.
 ALTER TABLE commands ADD COLUMN out_refund_no text NOT NULL DEFAULT '';
+
+-- 7. The books are guarded against statements written by hand. Each rule names its
+-- columns, so that a claim, which writes a thousand rows at once, pays for none.
+CREATE OR REPLACE TRIGGER orders_move_along_the_table BEFORE UPDATE OF state ON orders
+    FOR EACH ROW WHEN (OLD.state IS DISTINCT FROM NEW.state)
+    EXECUTE FUNCTION orders_guard_move();
+
+-- Not created_at and expires_at: they say when to ask, not what was sold.
+CREATE OR REPLACE TRIGGER orders_terms_are_fixed BEFORE UPDATE OF mchid, out_trade_no, appid, client, protocol, description,
+        amount_fen, currency, openid, attach, digest, prepay_request ON orders
+    FOR EACH ROW WHEN (
+        (OLD.mchid, OLD.out_trade_no, OLD.appid, OLD.client, OLD.protocol, OLD.description, OLD.amount_fen, OLD.currency,
+         OLD.openid, OLD.attach, OLD.digest, OLD.prepay_request)
+            IS DISTINCT FROM
+        (NEW.mchid, NEW.out_trade_no, NEW.appid, NEW.client, NEW.protocol, NEW.description, NEW.amount_fen, NEW.currency,
+         NEW.openid, NEW.attach, NEW.digest, NEW.prepay_request))
+    EXECUTE FUNCTION orders_guard_terms();
+
+-- Apart from the terms, because settling writes these columns: they are cheap to compare.
+CREATE TRIGGER orders_are_paid_once BEFORE UPDATE OF transaction_id, paid_at, sequence ON orders
+    FOR EACH ROW WHEN (
+        (OLD.transaction_id IS NOT NULL AND (OLD.transaction_id, OLD.paid_at) IS DISTINCT FROM (NEW.transaction_id, NEW.paid_at))
+        OR NEW.sequence < OLD.sequence)
+    EXECUTE FUNCTION orders_guard_terms();
+
+CREATE OR REPLACE TRIGGER refunds_move_along_the_table BEFORE UPDATE OF state ON refunds
+    FOR EACH ROW WHEN (OLD.state IS DISTINCT FROM NEW.state)
+    EXECUTE FUNCTION refunds_guard_move();
+
+-- +goose StatementBegin
+CREATE FUNCTION payments_guard_terms() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'payment %/% is what WeChat Pay said it is', OLD.mchid, OLD.transaction_id
+        USING ERRCODE = 'check_violation', CONSTRAINT = 'payments_terms_are_fixed';
+END $$;
+-- +goose StatementEnd
+
+-- Only the sums of its refunds and when it was told of change.
+CREATE TRIGGER payments_terms_are_fixed BEFORE UPDATE OF mchid, transaction_id, out_trade_no, amount_fen, payer_total_fen,
+        currency, openid, trade_type, bank_type, paid_at ON payments
+    FOR EACH ROW WHEN (
+        (OLD.mchid, OLD.transaction_id, OLD.out_trade_no, OLD.amount_fen, OLD.payer_total_fen, OLD.currency, OLD.openid,
+         OLD.trade_type, OLD.bank_type, OLD.paid_at)
+            IS DISTINCT FROM
+        (NEW.mchid, NEW.transaction_id, NEW.out_trade_no, NEW.amount_fen, NEW.payer_total_fen, NEW.currency, NEW.openid,
+         NEW.trade_type, NEW.bank_type, NEW.paid_at))
+    EXECUTE FUNCTION payments_guard_terms();
+
+-- What is left of a payment is in its sums, which settling has written by now; here
+-- only what holds whatever they say. What WeChat Pay gave back is booked at any size.
+-- +goose StatementBegin
+CREATE FUNCTION refunds_guard_fit() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM payments AS p
+               WHERE p.mchid = NEW.mchid AND p.transaction_id = NEW.transaction_id
+                 AND (p.out_trade_no <> NEW.out_trade_no OR (NEW.origin <> 'platform' AND NEW.amount_fen > p.amount_fen))) THEN
+        RAISE EXCEPTION 'refund %/% of % fen does not fit payment %', NEW.mchid, NEW.out_refund_no, NEW.amount_fen, NEW.transaction_id
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'refunds_fit_their_payment';
+    END IF;
+    RETURN NEW;
+END $$;
+-- +goose StatementEnd
+CREATE TRIGGER refunds_fit_their_payment BEFORE INSERT ON refunds FOR EACH ROW EXECUTE FUNCTION refunds_guard_fit();
+
+-- +goose StatementBegin
+CREATE FUNCTION refuse_loss() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'rows of % are part of the books and stay: % refused', TG_TABLE_NAME, TG_OP
+        USING ERRCODE = 'check_violation', CONSTRAINT = TG_NAME;
+END $$;
+-- +goose StatementEnd
+
+CREATE TRIGGER orders_are_kept BEFORE DELETE ON orders FOR EACH ROW EXECUTE FUNCTION refuse_loss();
+CREATE TRIGGER payments_are_kept BEFORE DELETE ON payments FOR EACH ROW EXECUTE FUNCTION refuse_loss();
+CREATE TRIGGER orders_are_never_emptied BEFORE TRUNCATE ON orders FOR EACH STATEMENT EXECUTE FUNCTION refuse_loss();
+CREATE TRIGGER payments_are_never_emptied BEFORE TRUNCATE ON payments FOR EACH STATEMENT EXECUTE FUNCTION refuse_loss();
+CREATE TRIGGER refunds_are_never_emptied BEFORE TRUNCATE ON refunds FOR EACH STATEMENT EXECUTE FUNCTION refuse_loss();
+CREATE TRIGGER refund_attempts_are_never_emptied BEFORE TRUNCATE ON refund_attempts FOR EACH STATEMENT EXECUTE FUNCTION refuse_loss();

@@ -1,8 +1,8 @@
 -- Says when a claimed refund is looked at next and ends its lease. What somebody made
--- due meanwhile stays due, with the call that they wanted; only sending is never their
--- wish, so there the plan's call counts.
+-- due meanwhile stays due, to be asked about; any other call is the holder's own (a wish
+-- to drive it on would have ended the lease), so there the plan's call counts.
 UPDATE refunds AS r
-SET check_api      = CASE WHEN r.next_check_at <> $3 AND r.check_api <> 'refund' THEN r.check_api ELSE $5 END,
+SET check_api      = CASE WHEN r.next_check_at <> $3 AND r.check_api = 'refund_query' THEN r.check_api ELSE $5 END,
     next_check_at  = CASE WHEN r.next_check_at <> $3 THEN least(r.next_check_at, $4::timestamptz) ELSE $4::timestamptz END,
     check_count    = $6,
     failure_code   = $7,
