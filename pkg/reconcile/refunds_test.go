@@ -178,7 +178,7 @@ func TestRefund_that_is_abnormal_is_told_of_and_driven_on(t *testing.T) {
 				require.Equal(t, 1, b.count(`SELECT count(*) FROM history WHERE refund_from = 'abnormal' AND refund_to = 'processing' AND source = 'call' AND key_id <> ''`))
 			}
 			b.agree()
-			require.NotContains(t, b.said.String(), "622202")
+			require.NotContains(t, b.said.String(), "6222020000000000000")
 			require.NotContains(t, b.said.String(), "张三")
 		})
 	}
