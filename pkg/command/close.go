@@ -104,7 +104,7 @@ func decided(o pay.Order) ending {
 	case pay.OrderCreated, pay.OrderAwaitingPayment:
 	}
 	// WeChat Pay took money that the order is not paid with.
-	return failed(pay.CommandConflict, problem.Newf(problem.OrderPaid, "order %s was paid with money that does not fit it and waits for a decision; see GET /v1/orders/{out_trade_no}/history", o.OutTradeNo))
+	return failed(pay.CommandConflict, problem.Newf(problem.OrderPaid, "order %s was paid with money that does not fit it, which WeChat Pay takes for its payment, so it cannot be closed; GET /v1/orders/{out_trade_no}/history tells what became of that money", o.OutTradeNo))
 }
 
 // goOnClosing leaves the order to the reconciler, which has no last attempt.

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fenflow/fenflow/pkg/pay"
+	"github.com/fenflow/fenflow/pkg/wechatpay"
 )
 
 func TestPollAfter_is_the_official_cadence(t *testing.T) {
@@ -68,4 +69,19 @@ func TestErrorCost_keeps_refused_refunds_below_six_a_second(t *testing.T) {
 	}
 	require.Zero(t, errorCost(6))
 	require.Equal(t, 3, errorCost(20))
+}
+
+func TestFailureOf_says_why_in_a_code(t *testing.T) {
+	t.Parallel()
+	for want, err := range map[string]error{
+		"":                nil,
+		"PARAM_ERROR":     &wechatpay.CallError{Class: wechatpay.ClassFinal, Status: 400, Code: "PARAM_ERROR"},
+		"HTTP_502":        &wechatpay.CallError{Class: wechatpay.ClassUnknown, Status: 502},
+		"NO_ANSWER":       &wechatpay.CallError{Class: wechatpay.ClassUnknown},
+		"NOT_SENT":        &wechatpay.CallError{Class: wechatpay.ClassConfig},
+		"APPID_NOT_EXIST": &wechatpay.CallError{Class: wechatpay.ClassConfig, Status: 403, Code: "APPID_NOT_EXIST"},
+	} {
+		code, _ := failureOf(err)
+		require.Equal(t, want, code)
+	}
 }

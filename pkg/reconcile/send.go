@@ -65,7 +65,7 @@ func (s *Service) unmade(ctx context.Context, h held, err error) (step, error) {
 	s.giveBack(ctx, h.MchID, pay.APIRefund)
 	st := step{what: "not sent", call: err, urgent: "its call cannot be made: put the merchant's configuration right"}
 	plan := h.plan(pay.APIRefund, s.now().Add(s.Waits.NotEnough), h.CheckCount)
-	plan.FailureCode, plan.FailureReason = "NOT_SENT", "the call could not be made from this configuration"
+	plan.FailureCode, plan.FailureReason = notSent, couldNotSend
 	return s.later(ctx, st, plan)
 }
 
@@ -163,6 +163,12 @@ func news(h held, plan pay.RefundPlan, line string) string {
 	return line
 }
 
+// The failure of a call that never left.
+const (
+	notSent      = "NOT_SENT"
+	couldNotSend = "the call could not be made from this configuration; the reconciler's log says what is missing"
+)
+
 // failureOf is why a call did not succeed, for people.
 func failureOf(err error) (code, reason string) {
 	var e *wechatpay.CallError
@@ -174,6 +180,8 @@ func failureOf(err error) (code, reason string) {
 		return e.Code, e.Message
 	case e.Status != 0:
 		return fmt.Sprintf("HTTP_%d", e.Status), e.Message
+	case e.Class == wechatpay.ClassConfig:
+		return notSent, couldNotSend
 	}
 	return "NO_ANSWER", "no answer that can be believed"
 }
