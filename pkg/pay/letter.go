@@ -37,6 +37,8 @@ type Letter struct {
 	Attempts    int
 	FirstFailAt time.Time
 	LastFailAt  time.Time
+	NextRetryAt time.Time // of one that is waiting
+	ResolvedAt  time.Time // of one that is resolved
 }
 
 // InitialState is waiting for what may come right by itself, else open.

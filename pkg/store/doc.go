@@ -1,11 +1,12 @@
 // Package store keeps the truth in PostgreSQL: orders, payments, refunds,
 // anomalies, history, the outbox, the archive of deliveries, and dead letters;
-// and the schedule: what is due, under which budget, and who holds it.
+// and the schedule: what is due, under which budget, and who holds it. Operators'
+// tokens and the audit log are here, too, and what operators look up.
 //
 // Its neighbours: pay decides (store calls pay.Book under row locks and writes
 // down what it says), settle, command and reconcile call in, outbox, deadletter
-// and reconcile claim rows that are due. It is the only package that sees sqlx,
-// lib/pq and goose.
+// and reconcile claim rows that are due, operator reads and acts. It is the only
+// package that sees sqlx, lib/pq and goose.
 //
 // It guarantees that a change of an order, its history and its events are
 // written by one statement and become visible in one commit, and with them the

@@ -110,6 +110,8 @@ type letterRow struct {
 	Attempts       int            `db:"attempts"`
 	FirstFailedAt  time.Time      `db:"first_failed_at"`
 	LastFailedAt   time.Time      `db:"last_failed_at"`
+	NextRetryAt    sql.NullTime   `db:"next_retry_at"`
+	ResolvedAt     sql.NullTime   `db:"resolved_at"`
 }
 
 func (r *letterRow) letter() (pay.Letter, error) {
@@ -127,5 +129,6 @@ func (r *letterRow) letter() (pay.Letter, error) {
 		},
 		Reason: pay.LetterReason(r.Reason), Detail: r.Detail, State: pay.LetterState(r.State), Attempts: r.Attempts,
 		FirstFailAt: instant(r.FirstFailedAt), LastFailAt: instant(r.LastFailedAt),
+		NextRetryAt: instant(r.NextRetryAt.Time), ResolvedAt: instant(r.ResolvedAt.Time),
 	}, nil
 }

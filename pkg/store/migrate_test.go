@@ -58,7 +58,7 @@ func TestMigrate_makes_every_table_of_the_design(t *testing.T) {
 	for _, table := range []string{
 		"orders", "payments", "refunds", "refund_attempts", "anomalies", "history", "outbox", "published", "commands",
 		"deliveries", "dead_letters", "api_budgets", "job_runs", "audit", "platform_certificates", "delivery_attempts",
-		"merchant_gears", "sweeps", "refund_hints",
+		"merchant_gears", "sweeps", "refund_hints", "operator_tokens",
 	} {
 		require.Equal(t, 1, b.count(`SELECT count(*) FROM pg_class WHERE relname = $1 AND relkind IN ('r', 'p') AND relpersistence = 'p'`, table), table)
 	}

@@ -1,0 +1,112 @@
+package store_test
+
+import (
+	"encoding/json"
+	"os"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/lib/pq"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// queryPlan is a node of what EXPLAIN says.
+type queryPlan struct {
+	Node     string      `json:"Node Type"`
+	Relation string      `json:"Relation Name"`
+	Index    string      `json:"Index Name"`
+	Hit      int         `json:"Shared Hit Blocks"`
+	Read     int         `json:"Shared Read Blocks"`
+	Plans    []queryPlan `json:"Plans"`
+}
+
+func (p queryPlan) walk(visit func(queryPlan)) {
+	visit(p)
+	for _, child := range p.Plans {
+		child.walk(visit)
+	}
+}
+
+// explained runs a statement of the store and says how PostgreSQL went about it.
+func (b *books) explained(file string, args ...any) queryPlan {
+	b.t.Helper()
+	text, err := os.ReadFile("queries/" + file + ".sql")
+	require.NoError(b.t, err)
+	var out []byte
+	require.NoError(b.t, b.sql.QueryRowContext(b.t.Context(), "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "+string(text), args...).Scan(&out), file)
+	var plans []struct{ Plan queryPlan }
+	require.NoError(b.t, json.Unmarshal(out, &plans))
+	return plans[0].Plan
+}
+
+// fill gives every table that operators look things up in n rows of each of
+// three merchants. None of them is unresolved, as in books that have grown.
+func (b *books) fill(n int) {
+	b.t.Helper()
+	for _, statement := range []string{
+		`INSERT INTO orders (mchid, out_trade_no, appid, client, protocol, description, amount_fen, currency, openid, attach, digest, state, sequence, created_at, updated_at, expires_at, prepay_request, transaction_id, paid_at)
+			SELECT m, 'T' || g, 'wx', 'jsapi', 'v3', 'tea', 100, 'CNY', 'o', '', 'd', 'paid', 2, now() - make_interval(secs => g), now(), timestamp 'infinity', 'x', '42-' || m || g, now() FROM shops`,
+		`INSERT INTO history (mchid, out_trade_no, sequence, what, source, from_state, to_state, transaction_id, key_id, detail, at)
+			SELECT m, 'T' || g, s, 'created', 'command', 'created', 'created', '', '', '', now() - make_interval(secs => g) FROM shops, generate_series(1, 2) AS s`,
+		`INSERT INTO payments (mchid, transaction_id, out_trade_no, amount_fen, payer_total_fen, currency, openid, trade_type, bank_type, paid_at, observed_at)
+			SELECT m, '42-' || m || g, 'T' || g, 100, 99, 'CNY', 'o', 'JSAPI', 'B', now(), now() FROM shops`,
+		`INSERT INTO refunds (mchid, out_refund_no, out_trade_no, transaction_id, refund_id, amount_fen, currency, origin, state, sequence, created_at, updated_at, succeeded_at)
+			SELECT m, 'R' || g, 'T' || g, '42-' || m || g, 'RID' || m || g, 10, 'CNY', 'platform', 'succeeded', 2, now(), timestamp 'infinity', now() FROM shops`,
+		`INSERT INTO deliveries (mchid, delivery_id, kind, received_at, headers, body, trace_parent, stream, stream_sequence, stream_index, key_id, notification_id, event_type, out_trade_no, transaction_id)
+			SELECT m, gen_random_uuid(), 'notify_v3', now(), '', 'x', '', 'NOTIFY', 1, 0, 'k', 'EV' || m || g, 'T', 'T' || g, '42-' || m || g FROM shops`,
+		`INSERT INTO dead_letters (mchid, delivery_id, kind, received_at, headers, body, trace_parent, stream, stream_sequence, stream_index, key_id, notification_id, event_type, out_trade_no, transaction_id, reason, detail, state, resolved_at, first_failed_at)
+			SELECT m, gen_random_uuid(), 'notify_v3', now(), '', convert_to(repeat(md5(g::text), 30), 'UTF8'), '', 'NOTIFY', 1, 0, 'k', 'EV' || m || g, 'T', 'T' || g, '42-' || m || g, 'unknown_order', '', 'resolved', now(), now() - make_interval(secs => g) FROM shops`,
+		`INSERT INTO outbox (event_id, mchid, out_trade_no, fact, payload) SELECT gen_random_uuid(), m, 'T' || g, 'order.paid', '{}' FROM shops`,
+		`INSERT INTO published (event_id, mchid, out_trade_no, fact, payload, created_at, published_at, stream_sequence, duplicate)
+			SELECT gen_random_uuid(), m, 'T' || g, 'order.paid', '{}', timestamp 'epoch', now(), 1, false FROM shops`,
+		`INSERT INTO audit (mchid, audit_id, at, actor, action, subject) SELECT m, gen_random_uuid(), now() - make_interval(secs => g), 'policy', 'anomaly.hold', 'T' || g FROM shops`,
+	} {
+		b.forge(`WITH shops AS MATERIALIZED (SELECT '190000010' || m AS m, g FROM generate_series(1, 3) AS m, generate_series(1, $1::int) AS g) `+statement, n)
+	}
+	require.NoError(b.t, b.exec(`VACUUM ANALYZE`))
+}
+
+// What an operator looks up or lists costs the same, however far the books
+// have grown: every way goes by an index, and touches few pages.
+func TestOperators_look_things_up_by_index(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.fill(4000)
+	const all, first = "-infinity", "infinity"
+	const enough = 250 // pages; the letters alone have two thousand
+	id := uuid.NewString()
+	var noID any
+	unsettled := pq.Array([]string{"waiting", "open", "replaying"})
+	for _, row := range []struct {
+		file string
+		args []any
+	}{
+		{"find_orders", []any{"T77", noID, "", 20}},
+		{"find_orders", []any{"T77", noID, "1900000102", 20}},
+		{"find_orders", []any{id, id, "", 20}},
+		{"find_orders", []any{"RID190000010377", noID, "", 20}},
+		{"find_orders", []any{"EV190000010377", noID, "", 20}},
+		{"timeline", []any{"1900000102", "T77"}},
+		{"list_orders", []any{"", "", all, first, "", "", 20}},
+		{"list_orders", []any{"1900000102", "paid", all, first, "", "", 20}},
+		{"list_ended_orders", []any{"", "closed", all, first, "", "", 20}},
+		{"list_unresolved_orders", []any{"", "created", all, first, "", "", 20}},
+		{"list_letters", []any{"", "", unsettled, all, all, uuid.Nil.String(), 20}},
+		{"list_letters", []any{"", "", pq.Array([]string{"resolved"}), all, all, uuid.Nil.String(), 20}},
+		{"group_letters", []any{"", all}},
+		{"read_letter", []any{id}},
+		{"discard_letter", []any{id, "token:me", "because"}},
+		{"list_audit", []any{all, first, uuid.Nil.String(), 20}},
+	} {
+		p := b.explained(row.file, row.args...)
+		pages := p.Hit + p.Read
+		assert.Less(t, pages, enough, "%s %v", row.file, row.args)
+		p.walk(func(p queryPlan) {
+			if p.Node == "Seq Scan" && p.Hit+p.Read > 1 { // a day with next to no deliveries is one page
+				t.Errorf("%s %v reads all of %s", row.file, row.args, p.Relation)
+			}
+		})
+		t.Logf("%s %v: %d pages", row.file, row.args, pages)
+	}
+}

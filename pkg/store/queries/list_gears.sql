@@ -1,0 +1,3 @@
+-- The gear of each merchant that was judged.
+SELECT mchid, gear
+FROM merchant_gears

@@ -1,0 +1,3 @@
+-- When a sweep of each kind last began.
+SELECT kind, begun_at
+FROM sweeps
