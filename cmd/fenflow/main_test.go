@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -22,8 +23,9 @@ func fenflow(t *testing.T, url string, args ...string) (exit int, stdout, stderr
 	require.NoError(t, os.WriteFile(file, []byte("log: {level: debug}\n"), 0o600))
 	env := map[string]string{"FENFLOW_POSTGRES_URL": url, "FENFLOW_CONFIG": file}
 	exit = cli.Run(t.Context(), cli.Deps{
-		Stdout: &out, Stderr: &errs, Random: rand.Reader, Build: cli.ReadBuild(), Migrator: migrator{},
-		Lookup: func(name string) (string, bool) { value, ok := env[name]; return value, ok },
+		Stdout: &out, Stderr: &errs, Random: rand.Reader, Build: cli.ReadBuild(), Migrator: migrator{}, Tokens: tokens{random: rand.Reader},
+		Console: func(args []string) int { _, _ = fmt.Fprint(&errs, args); return 42 },
+		Lookup:  func(name string) (string, bool) { value, ok := env[name]; return value, ok },
 	}, args)
 	return exit, out.String(), errs.String()
 }

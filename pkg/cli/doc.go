@@ -1,15 +1,20 @@
-// Package cli is the operator's command line: migrations, configuration,
-// API keys, error codes.
+// Package cli is the operator's command line: what waits, orders, dead
+// letters, the audit log; migrations, configuration, keys, error codes.
 //
-// Its neighbours: config and problem do the work; what talks to the database
-// is injected as a Migrator, so this package holds no driver. cmd/fenflow is
-// its doorway.
+// Its neighbours: operatorapi asks the console; config and problem do the rest
+// of the work; what talks to the database is injected, so this package holds
+// no driver. cmd/fenflow is its doorway.
 //
 // It guarantees that with --json stdout holds exactly one JSON document, also
-// on failure, where it is {"error": {code, message, next_step, …}}; that
-// everything else goes to stderr; that the exit code is that of the error's
-// kind (docs/reference/errors.md lists them); that no secret is printed but
-// the API key that `key new` has just made.
+// on failure, where it is {"error": {code, message, next_step, …}}; that a
+// document of the operators' API is printed as it came; that everything else
+// goes to stderr; that the exit code is that of the error's kind
+// (docs/reference/errors.md lists them); that no secret is printed but one
+// that this command has just made; that nothing which a stranger wrote into a
+// message reaches a terminal as a control sequence.
 //
-// It leaves to others: what a migration does, what a setting means.
+// It leaves to others: what a migration does, what a setting means, what a
+// token may do.
 package cli
+
+//go:generate go run gen_reference.go ../../docs/reference/cli.md

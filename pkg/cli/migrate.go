@@ -50,7 +50,7 @@ func (c *commandLine) migrate() *cobra.Command {
 }
 
 func (c *commandLine) migrateStatus(ctx context.Context, exitCode bool) (answer, error) {
-	url, err := c.databaseURL()
+	url, err := c.databaseURL("to migrate")
 	if err != nil {
 		return answer{}, err
 	}
@@ -98,7 +98,7 @@ func (s migrationStatus) sentence() string {
 }
 
 func (c *commandLine) migrateUp(ctx context.Context) (answer, error) {
-	url, err := c.databaseURL()
+	url, err := c.databaseURL("to migrate")
 	if err != nil {
 		return answer{}, err
 	}
@@ -116,13 +116,13 @@ func (c *commandLine) migrateUp(ctx context.Context) (answer, error) {
 	return answer{document: map[string]any{"applied": ran}, text: text}, nil
 }
 
-func (c *commandLine) databaseURL() (string, error) {
+func (c *commandLine) databaseURL(purpose string) (string, error) {
 	cfg, err := c.load(config.RoleCLI)
 	if err != nil {
 		return "", err
 	}
 	if cfg.Postgres.URL == "" {
-		return "", problem.InvalidConfig("postgres.url", "is not set: it names the database to migrate (variable FENFLOW_POSTGRES_URL)")
+		return "", problem.InvalidConfig("postgres.url", "is not set: it names the database "+purpose+" (variable FENFLOW_POSTGRES_URL)")
 	}
 	return cfg.Postgres.URL.Reveal(), nil
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -42,6 +43,7 @@ type failureBody struct {
 	NextStep string          `json:"next_step"`
 	ExitCode int             `json:"exit_code"`
 	Errors   []problem.Field `json:"errors,omitempty"`
+	Problem  json.RawMessage `json:"problem,omitempty"` // what the operators' API answered
 }
 
 // fail tells an error once and gives its exit code. An operator at the command
@@ -49,13 +51,21 @@ type failureBody struct {
 func (c *commandLine) fail(err error) int {
 	document := problem.DocumentOf(err, "")
 	exit := problem.ExitCodeOf(err)
+	var refused *refusal
+	byAPI := errors.As(err, &refused)
 	if !c.json {
-		_, _ = fmt.Fprintln(c.Stderr, problem.Text(err)) // nobody is left to tell
+		text := problem.Text(err)
+		if byAPI {
+			text = refused.text()
+		}
+		_, _ = fmt.Fprintln(c.Stderr, text) // nobody is left to tell
 		return exit
 	}
-	if writeJSON(c.Stdout, failure{failureBody{
-		Code: document.Code, Message: err.Error(), NextStep: document.NextStep, ExitCode: exit, Errors: document.Errors,
-	}}) != nil {
+	body := failureBody{Code: document.Code, Message: err.Error(), NextStep: document.NextStep, ExitCode: exit, Errors: document.Errors}
+	if byAPI {
+		body.Problem = refused.document
+	}
+	if writeJSON(c.Stdout, failure{body}) != nil {
 		return problem.ExitInternal
 	}
 	return exit

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,9 +22,13 @@ type Deps struct {
 	Stderr   io.Writer
 	Lookup   func(string) (string, bool)
 	Environ  []string
-	Random   io.Reader // of keys: crypto/rand.Reader
+	Random   io.Reader        // of keys: crypto/rand.Reader
+	Now      func() time.Time // nil: time.Now
+	Terminal bool             // stdout is one: colours, and nothing that it would obey
 	Build    boot.Build
 	Migrator Migrator
+	Tokens   Tokens
+	Console  func(args []string) int // runs the role; args are its flags
 }
 
 // Run executes one command line (without the program's name) and returns the
@@ -35,9 +40,9 @@ func Run(ctx context.Context, d Deps, args []string) int {
 	root.SetIn(strings.NewReader(""))
 	root.SetOut(c.helpWriter())
 	root.SetErr(d.Stderr)
-	if err := root.ExecuteContext(ctx); err != nil {
+	if cmd, err := root.ExecuteContextC(ctx); err != nil {
 		c.json = c.json || wantsJSON(args) // a value that does not parse has unset it
-		return c.fail(asUsage(err))
+		return c.fail(asUsage(cmd, err))
 	}
 	return c.exit
 }
@@ -47,6 +52,7 @@ type commandLine struct {
 	Deps
 	json bool
 	file string
+	url  string
 	set  map[string]string
 	exit int
 }
@@ -54,6 +60,9 @@ type commandLine struct {
 // wantsJSON looks for --json by itself, so that a command line that does not
 // parse is answered in JSON too.
 func wantsJSON(args []string) bool {
+	if len(args) > 0 && strings.HasPrefix(args[0], cobra.ShellCompRequestCmd) { // a shell asks about a line with --json
+		return false
+	}
 	if end := slices.Index(args, "--"); end >= 0 {
 		args = args[:end]
 	}
@@ -73,14 +82,15 @@ func (c *commandLine) helpWriter() io.Writer {
 }
 
 func (c *commandLine) root() *cobra.Command {
-	root := c.group("fenflow", "Operate fenflow: migrations, configuration, keys, error codes")
+	root := c.group("fenflow", "Operate fenflow: status, orders, dead letters, migrations, configuration, keys")
 	root.Long = "fenflow operates a payment pipeline for WeChat Pay.\n\nExit codes: 0 done, 1 internal error, 2 command line not understood, 3 configuration not usable,\n4 no such thing, 5 refused, 6 not allowed, 7 try again later, 8 migrations are pending."
 	root.SilenceUsage, root.SilenceErrors = true, true
-	root.CompletionOptions.DisableDefaultCmd = true
 	flags := root.PersistentFlags()
 	flags.StringVar(&c.file, "config", "", "configuration file (default: "+config.FileVariable+", else fenflow.yaml)")
 	flags.StringToStringVar(&c.set, "set", nil, "override one setting, such as listen.admin=:9090")
 	flags.BoolVar(&c.json, "json", c.json, "print one JSON document on stdout")
+	root.AddCommand(c.status(), c.order(), c.deadLetter(), c.audit())
+	root.AddCommand(c.console(), c.token())
 	root.AddCommand(c.migrate(), c.config(), c.key(), c.explain(), c.health(), c.version())
 	return root
 }
@@ -122,13 +132,18 @@ func (c *commandLine) leaf(use, short string, args cobra.PositionalArgs, do func
 	}}
 }
 
-// asUsage: what is not one of our errors comes from the parser of the command line.
-func asUsage(err error) error {
+// asUsage: what is not one of our errors comes from the parser of the command
+// line. What was not understood is explained by the command's own help.
+func asUsage(cmd *cobra.Command, err error) error {
 	var p *problem.Error
-	if errors.As(err, &p) {
-		return err
+	if !errors.As(err, &p) {
+		p = problem.New(problem.Usage, strings.ReplaceAll(err.Error(), "\n", " "))
+		err = p
 	}
-	return problem.New(problem.Usage, strings.ReplaceAll(err.Error(), "\n", " "))
+	if p.Kind == problem.Usage && p.NextStep == "" {
+		p.NextStep = "Run `" + cmd.CommandPath() + " --help`."
+	}
+	return err
 }
 
 func (c *commandLine) load(role config.Role) (config.Config, error) {

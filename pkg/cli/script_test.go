@@ -39,6 +39,7 @@ func TestScripts(t *testing.T) {
 		UpdateScripts: os.Getenv("FENFLOW_UPDATE_GOLDEN") != "",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("NO_COLOR", "1")
+			e.Setenv("GORACE", "atexit_sleep_ms=0") // each command is a process, which the race detector lets linger for a second
 			return nil
 		},
 	})

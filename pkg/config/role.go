@@ -32,7 +32,7 @@ func (r Role) required() []string {
 	case RoleReconciler:
 		return []string{"merchants", "postgres.url", "public_url"}
 	case RoleConsole:
-		return []string{"nats.url", "postgres.url"}
+		return []string{"postgres.url"}
 	case RoleCLI, RoleAny:
 	}
 	return nil

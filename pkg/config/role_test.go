@@ -70,7 +70,6 @@ func TestRoles_name_what_they_cannot_run_without(t *testing.T) {
 			"public_url: is not set: reconciler needs it (variable FENFLOW_PUBLIC_URL)",
 		},
 		config.RoleConsole: {
-			"nats.url: is not set: console needs it (variable FENFLOW_NATS_URL)",
 			"postgres.url: is not set: console needs it (variable FENFLOW_POSTGRES_URL)",
 		},
 	} {

@@ -81,6 +81,7 @@ type Listen struct {
 	Notify         string `yaml:"notify" kind:"address" default:":8080" doc:"Notifications of WeChat Pay (public). off: not served."`
 	Front          string `yaml:"front" kind:"address" default:":8082" doc:"Front door for pages and mini programs (public). off: not served."`
 	API            string `yaml:"api" kind:"address" default:"127.0.0.1:8081" doc:"Business API (private). off: not served."`
+	Console        string `yaml:"console" kind:"address" default:"127.0.0.1:8083" doc:"Operators' API (private; put TLS in front where it leaves this host). off: not served."`
 	Admin          string `yaml:"admin" kind:"address" default:"127.0.0.1:9090" doc:"Health, metrics and version of each role."`
 	TLSCertFile    string `yaml:"tls_cert_file" kind:"file" roles:"ingest" doc:"Certificate chain of the notify and front listeners (ECDSA advised). Unset: plain HTTP, for a proxy in front."`
 	TLSKeyFile     string `yaml:"tls_key_file" kind:"secret_file" roles:"ingest" doc:"Private key of tls_cert_file."`

@@ -69,7 +69,7 @@ func (v *validator) addresses() {
 	l := v.config.Listen
 	taken := map[string]string{}
 	for _, a := range []struct{ key, address string }{
-		{"listen.notify", l.Notify}, {"listen.front", l.Front}, {"listen.api", l.API}, {"listen.admin", l.Admin},
+		{"listen.notify", l.Notify}, {"listen.front", l.Front}, {"listen.api", l.API}, {"listen.console", l.Console}, {"listen.admin", l.Admin},
 	} {
 		if a.address == "" {
 			continue

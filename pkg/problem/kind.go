@@ -38,6 +38,16 @@ const (
 	UnsupportedMedia Kind = "unsupported_media"
 )
 
+// Requests of operators (FEN-3xxx, too).
+const (
+	Forbidden       Kind = "forbidden"
+	TooManyRequests Kind = "too_many_requests"
+	TokenRejected   Kind = "token_rejected"
+	UnknownNumber   Kind = "unknown_number"
+	UnknownLetter   Kind = "unknown_letter"
+	UnknownToken    Kind = "unknown_token"
+)
+
 // Outcomes of commands (FEN-4xxx).
 const (
 	Conflict    Kind = "conflict"
@@ -52,6 +62,9 @@ const (
 	RefundExceeds     Kind = "refund_exceeds"
 	NotAbnormal       Kind = "not_abnormal"
 	DriveUnderWay     Kind = "drive_under_way"
+	AmbiguousNumber   Kind = "ambiguous_number"
+	LetterSettled     Kind = "letter_settled"
+	TokenNameTaken    Kind = "token_name_taken"
 )
 
 // What fenflow leans on (FEN-5xxx).

@@ -30,6 +30,12 @@ func Table() []Entry {
 		{MethodNotAllowed, "FEN-3005", "method is not allowed here", "Use a method of the `Allow` header.", http.StatusMethodNotAllowed, Ack, ExitUsage},
 		{TooLarge, "FEN-3006", "body is too large", "Send less; the limit is in the message.", http.StatusRequestEntityTooLarge, Ack, ExitUsage},
 		{UnsupportedMedia, "FEN-3007", "media type is not supported", "Send `Content-Type: application/json` (v2 notifications: XML).", http.StatusUnsupportedMediaType, Ack, ExitUsage},
+		{Forbidden, "FEN-3008", "token may only read", "Use a token of role `operate`: `fenflow token create NAME --role operate` makes one.", http.StatusForbidden, Ack, ExitDenied},
+		{TooManyRequests, "FEN-3009", "too many requests", "Wait as long as `Retry-After` says, then go on more slowly. After ten unknown tokens within a minute an address is refused for a minute, with any token.", http.StatusTooManyRequests, Ack, ExitUnavailable},
+		{TokenRejected, "FEN-3010", "operator's token is missing, not known or revoked", "Send `Authorization: Bearer fft_…`. `fenflow token create NAME` makes a token; `fenflow token ls` lists those there are.", http.StatusUnauthorized, Ack, ExitDenied},
+		{UnknownNumber, "FEN-3011", "number leads to no order", "Compare it with its source, character by character, and leave out `mchid`. Messages that could not be settled are among the dead letters: `fenflow dead-letter ls`.", http.StatusNotFound, Ack, ExitNotFound},
+		{UnknownLetter, "FEN-3012", "there is no such dead letter", "Dead letters are named by their delivery id; `fenflow dead-letter ls` lists them.", http.StatusNotFound, Ack, ExitNotFound},
+		{UnknownToken, "FEN-3013", "there is no live token of this name", "`fenflow token ls` lists all tokens, revoked ones too.", http.StatusNotFound, Ack, ExitNotFound},
 
 		{Conflict, "FEN-4001", "number is taken by another order", "Use a new out_trade_no, or repeat the first request unchanged.", http.StatusConflict, Ack, ExitRefused},
 		{Refused, "FEN-4002", "refused for good", "The reason is in the message; a repeat of the same request ends the same way.", http.StatusUnprocessableEntity, Ack, ExitRefused},
@@ -42,6 +48,9 @@ func Table() []Entry {
 		{RefundExceeds, "FEN-4009", "refund is more than is left of the payment", "The message says how much is left; `GET /v1/orders/{out_trade_no}/history` lists the refunds that took the rest. Nothing was recorded under this number.", http.StatusUnprocessableEntity, Ack, ExitRefused},
 		{NotAbnormal, "FEN-4010", "refund is not abnormal", "Read it with `GET /v1/refunds/{out_refund_no}`: only an abnormal refund is driven on; all others go on or end by themselves.", http.StatusConflict, Ack, ExitRefused},
 		{DriveUnderWay, "FEN-4011", "refund is being driven on already", "The earlier request stands and is carried out by itself. Read the refund with `GET /v1/refunds/{out_refund_no}`; ask again only if it is still `abnormal` and `failure` says why WeChat Pay refused.", http.StatusConflict, Ack, ExitRefused},
+		{AmbiguousNumber, "FEN-4012", "number means several orders", "Ask again for one of `candidates`: its out_trade_no, with its `mchid`.", http.StatusConflict, Ack, ExitRefused},
+		{LetterSettled, "FEN-4013", "dead letter is settled, or being replayed", "Nothing is left to discard. If it is being replayed, read it again in a minute.", http.StatusConflict, Ack, ExitRefused},
+		{TokenNameTaken, "FEN-4014", "a live token has this name already", "Choose another name, or revoke that token first: `fenflow token revoke NAME`.", http.StatusConflict, Ack, ExitRefused},
 
 		{BrokerUnavailable, "FEN-5001", "NATS cannot be reached, or is full or slow", "Check NATS and its stream limits; nothing was acknowledged, so WeChat Pay and shops repeat.", http.StatusServiceUnavailable, Retry, ExitUnavailable},
 		{DatabaseUnavailable, "FEN-5002", "PostgreSQL cannot be reached", "Check PostgreSQL and `postgres.url`; messages wait in NATS meanwhile.", http.StatusServiceUnavailable, Retry, ExitUnavailable},

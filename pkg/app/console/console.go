@@ -1,0 +1,52 @@
+package console
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/fenflow/fenflow/pkg/app/boot"
+	"github.com/fenflow/fenflow/pkg/operator"
+	"github.com/fenflow/fenflow/pkg/pay"
+	"github.com/fenflow/fenflow/pkg/problem"
+	"github.com/fenflow/fenflow/pkg/store"
+)
+
+// Main serves operators until ctx ends and what was asked is answered.
+func Main(ctx context.Context, env boot.Env) error {
+	if env.Config.Listen.Console == "" {
+		return problem.New(problem.Config, "listen.console is off: there is nothing to serve")
+	}
+	begun := &start{}
+	env.Health.Add("start", begun.check)
+	books, err := open(ctx, env, begun)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := books.Close(); err != nil {
+			env.Logger.Warn("the database was left without a farewell", "error", err)
+		}
+	}()
+	env.Health.Add("postgres", books.Ping)
+	api := operator.New(operator.Options{
+		Books: books, Tokens: books, Merchants: merchants(env), Retryable: store.Retryable, Now: time.Now, Log: env.Logger, Registry: env.Registry,
+	})
+	s, err := listen(ctx, env, api.Handler())
+	if err != nil {
+		return err
+	}
+	begun.done()
+	if err := s.serve(ctx); err != nil {
+		return fmt.Errorf("serve operators: %w", err)
+	}
+	return nil
+}
+
+func merchants(env boot.Env) []pay.MchID {
+	ids := make([]pay.MchID, len(env.Config.Entries))
+	for i, m := range env.Config.Entries {
+		ids[i] = pay.MchID(m.MchID)
+	}
+	return ids
+}

@@ -1,0 +1,212 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fenflow/fenflow/pkg/operatorapi"
+	"github.com/fenflow/fenflow/pkg/pay"
+	"github.com/fenflow/fenflow/pkg/problem"
+)
+
+func (c *commandLine) deadLetter() *cobra.Command {
+	return c.group("dead-letter", "List, show and discard what could not be settled", c.letterLs(), c.letterShow(), c.letterDiscard())
+}
+
+func (c *commandLine) letterLs() *cobra.Command {
+	var list listing
+	var mchid string
+	var reason, state *choice
+	var group bool
+	ls := c.asks("ls", "List dead letters, the oldest first; without --state those that are not at an end", cobra.NoArgs, func(ctx context.Context, api remote, _ []string) (answer, error) {
+		if group {
+			return c.letterGroups(ctx, api, &list, mchid)
+		}
+		got, err := read[operatorapi.Letter](ctx, &list, "letters", func(p page) (json.RawMessage, error) {
+			return api.ask(ctx)(operatorapi.NewListDeadLettersRequest(api.base(), &operatorapi.ListDeadLettersParams{
+				Mchid: given[string](mchid), Reason: given[operatorapi.LetterReason](reason.word), State: given[operatorapi.LetterState](state.word),
+				Since: p.since, Limit: p.limit, Cursor: p.cursor,
+			}))
+		})
+		if err != nil {
+			return answer{}, err
+		}
+		return answer{document: got.document, text: c.lettersText(got)}, nil
+	})
+	list.flags(c, ls)
+	ls.Flags().StringVar(&mchid, "mchid", "", "only of this merchant")
+	ls.Flags().BoolVar(&group, "group", false, "count them by merchant, reason and state")
+	reason = choose(ls, "reason", "only for this reason", pay.LetterBadSignature, pay.LetterDecryptFailed, pay.LetterMalformed,
+		pay.LetterUnknownMerchant, pay.LetterUnknownOrder, pay.LetterMismatch, pay.LetterInternal)
+	state = choose(ls, "state", "only in this state", pay.LetterWaiting, pay.LetterOpen, pay.LetterReplaying, pay.LetterResolved, pay.LetterDiscarded)
+	for _, other := range []string{"reason", "state", "limit", "all"} {
+		ls.MarkFlagsMutuallyExclusive("group", other)
+	}
+	return ls
+}
+
+func (c *commandLine) letterGroups(ctx context.Context, api remote, list *listing, mchid string) (answer, error) {
+	since, err := parseSince(list.since, list.now())
+	if err != nil {
+		return answer{}, err
+	}
+	g, raw, err := document[operatorapi.LetterGroups](api.ask(ctx)(operatorapi.NewGroupDeadLettersRequest(api.base(), &operatorapi.GroupDeadLettersParams{Mchid: given[string](mchid), Since: since})))
+	if err != nil {
+		return answer{}, err
+	}
+	var rows [][]cell
+	for _, one := range g.Groups {
+		rows = append(rows, []cell{{one.Mchid}, {string(one.Reason)}, {string(one.State)}, {strconv.Itoa(one.Count)}, {instant(one.OldestAt)}})
+	}
+	text := "No dead letter is like that.\n"
+	if len(rows) > 0 {
+		text = c.grid([]string{"MCHID", "REASON", "STATE", "COUNT", "OLDEST"}, rows...)
+	}
+	return answer{document: raw, text: text}, nil
+}
+
+func (c *commandLine) lettersText(got listed[operatorapi.Letter]) string {
+	if len(got.rows) == 0 {
+		return "No dead letter is like that.\n"
+	}
+	var rows [][]cell
+	for i := range got.rows {
+		l := &got.rows[i]
+		rows = append(rows, []cell{{l.DeliveryID}, {l.Mchid}, one(l.Reason), one(l.State), {instant(l.FirstFailedAt)}})
+	}
+	text := c.grid([]string{"DELIVERY ID", "MCHID", "REASON", "STATE", "FAILED FIRST"}, rows...)
+	if got.more {
+		text += thereIsMore
+	}
+	return text
+}
+
+func (c *commandLine) letterShow() *cobra.Command {
+	var body string
+	show := c.asks("show ID", "Show a dead letter; --body gives its bytes", cobra.ExactArgs(1), func(ctx context.Context, api remote, args []string) (answer, error) {
+		if body == "-" && c.json {
+			return answer{}, problem.New(problem.Usage, "--body - and --json both want stdout: the document has the bytes as body_base64")
+		}
+		id, err := parseDeliveryID(args[0])
+		if err != nil {
+			return answer{}, err
+		}
+		l, raw, err := document[operatorapi.LetterWithBytes](api.ask(ctx)(operatorapi.NewGetDeadLetterRequest(api.base(), id)))
+		switch {
+		case err != nil:
+			return answer{}, err
+		case body == "-":
+			return answer{text: c.bytesText(l.BodyBase64)}, nil
+		case body != "":
+			if err := saveBytes(body, l.BodyBase64); err != nil {
+				return answer{}, err
+			}
+		}
+		return answer{document: raw, text: c.letterText(&l, body)}, nil
+	})
+	show.Flags().StringVar(&body, "body", "", "write the bytes, as they arrived, into this new file; - is stdout")
+	return show
+}
+
+func parseDeliveryID(text string) (operatorapi.DeliveryID, error) {
+	var id operatorapi.DeliveryID
+	if err := id.UnmarshalText([]byte(text)); err != nil {
+		e := problem.Newf(problem.Usage, "%q is no delivery id, such as 0190a1b2-0000-7000-8000-000000000001", text)
+		e.NextStep = "`fenflow dead-letter ls` lists dead letters with their delivery ids; `fenflow order show` finds an order's."
+		return id, e
+	}
+	return id, nil
+}
+
+// bytesText are the bytes as they are, but at a terminal, which would obey
+// what a forger wrote.
+func (c *commandLine) bytesText(raw []byte) string {
+	if !c.Terminal {
+		return string(raw)
+	}
+	lines := strings.Split(string(raw), "\n")
+	for i := range lines {
+		lines[i] = plain(lines[i])
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// saveBytes never writes over a file: it may hold other evidence.
+func saveBytes(name string, raw []byte) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		e := problem.Wrap(problem.Usage, err, "--body")
+		e.NextStep = "Name a file that does not exist yet, in a folder that you may write to."
+		return e
+	}
+	_, err = f.Write(raw)
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return problem.Wrap(problem.Internal, err, "write the bytes")
+	}
+	return nil
+}
+
+func (c *commandLine) letterText(l *operatorapi.LetterWithBytes, saved string) string {
+	bytes := fmt.Sprintf("%d; --body FILE writes them", len(l.BodyBase64))
+	if saved != "" {
+		bytes = fmt.Sprintf("%d, in %s", len(l.BodyBase64), saved)
+	}
+	said := c.facts(
+		fact("dead letter", l.DeliveryID, "merchant "+l.Mchid),
+		fact("reason", string(l.Reason)),
+		fact("detail", l.Detail),
+		fact("state", string(l.State), counted(l.Attempts, "attempt")),
+		fact("dates", dated("received", &l.ReceivedAt), dated("failed first", &l.FirstFailedAt), dated("last", &l.LastFailedAt),
+			dated("next try", l.NextRetryAt), dated("resolved", l.ResolvedAt)),
+		fact("message", l.Kind, value(l.EventType), labelled("notification", l.NotificationID)),
+		fact("order", value(l.OutTradeNo)),
+		fact("transaction", value(l.TransactionID)),
+		fact("key", value(l.KeyID)),
+		fact("bytes", bytes),
+	)
+	if len(l.Headers) > 0 {
+		said += "\n" + c.grid([]string{"HEADER", "VALUE"}, headerRows(l.Headers)...)
+	}
+	return said
+}
+
+func headerRows(headers map[string]string) [][]cell {
+	var rows [][]cell
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		rows = append(rows, []cell{{name}, {headers[name]}})
+	}
+	return rows
+}
+
+func (c *commandLine) letterDiscard() *cobra.Command {
+	var reason string
+	discard := c.asks("discard ID", "Discard a dead letter, for a reason; its bytes are kept", cobra.ExactArgs(1), func(ctx context.Context, api remote, args []string) (answer, error) {
+		id, err := parseDeliveryID(args[0])
+		if err != nil {
+			return answer{}, err
+		}
+		if strings.TrimSpace(reason) == "" {
+			return answer{}, problem.New(problem.Usage, "--reason must say why: it goes into the audit log")
+		}
+		l, raw, err := document[operatorapi.Letter](api.ask(ctx)(operatorapi.NewDiscardDeadLetterRequest(api.base(), id, operatorapi.DiscardDeadLetterJSONRequestBody{Reason: strings.TrimSpace(reason)})))
+		if err != nil {
+			return answer{}, err
+		}
+		return answer{document: raw, text: fmt.Sprintf("Dead letter %s of merchant %s (%s) is %s.\n", plain(l.DeliveryID), plain(l.Mchid), plain(string(l.Reason)), plain(string(l.State)))}, nil
+	})
+	discard.Flags().StringVar(&reason, "reason", "", "why; it goes into the audit log")
+	// It fails only where the flag is not there.
+	_ = discard.MarkFlagRequired("reason")
+	return discard
+}

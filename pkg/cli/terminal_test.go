@@ -1,0 +1,90 @@
+package cli_test
+
+import (
+	"bytes"
+	"net/http/httptest"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/fenflow/fenflow/pkg/cli"
+)
+
+// session runs command lines against the test's console.
+func session(t *testing.T, change func(*cli.Deps), env map[string]string, args ...string) (exit int, stdout, stderr string) {
+	t.Helper()
+	console := httptest.NewServer(bySchema(t, readyAnswers(t)))
+	t.Cleanup(console.Close)
+	var out, errs bytes.Buffer
+	d := cli.Deps{Stdout: &out, Stderr: &errs, Lookup: func(name string) (string, bool) {
+		if value, ok := env[name]; ok {
+			return value, true
+		}
+		value, ok := map[string]string{"FENFLOW_URL": console.URL, "FENFLOW_TOKEN": reader}[name]
+		return value, ok
+	}}
+	change(&d)
+	exit = cli.Run(t.Context(), d, args)
+	return exit, out.String(), errs.String()
+}
+
+func terminal(d *cli.Deps) { d.Terminal = true }
+
+func TestColours_are_for_terminals_that_want_them(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		change   func(*cli.Deps)
+		env      map[string]string
+		args     []string
+		coloured bool
+	}{
+		"a terminal":             {terminal, nil, []string{"order", "ls"}, true},
+		"a terminal, NO_COLOR":   {terminal, map[string]string{"NO_COLOR": "1"}, []string{"order", "ls"}, false},
+		"a pipe":                 {func(*cli.Deps) {}, nil, []string{"order", "ls"}, false},
+		"a document, a terminal": {terminal, nil, []string{"order", "ls", "--json"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			exit, stdout, stderr := session(t, tc.change, tc.env, tc.args...)
+			require.Zero(t, exit, stderr)
+			if tc.coloured {
+				require.Contains(t, stdout, "\x1b[32mpaid\x1b[0m              8.80 CNY", "colours take no room")
+				return
+			}
+			require.NotContains(t, stdout, "\x1b")
+		})
+	}
+}
+
+func TestTerminal_is_never_given_what_a_stranger_wrote(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{
+		{"order", "show", "TEA|*3"},
+		{"dead-letter", "show", "0195563c-7d00-7000-8000-000000000009"},
+		{"dead-letter", "show", "0195563c-7d00-7000-8000-000000000009", "--body", "-"},
+	} {
+		exit, stdout, stderr := session(t, terminal, map[string]string{"NO_COLOR": "1"}, args...)
+		require.Zero(t, exit, stderr)
+		require.NotContains(t, stdout, "\x1b")
+		require.NotContains(t, stdout, "\u202e")
+	}
+}
+
+func TestSince_is_counted_from_now(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 6, 3, 12, 0, 0, 0, time.UTC) // orders are answered up to the end of May
+	for since, found := range map[string]bool{"2h": false, "1d": false, "3d": true, "2d13h": true, "2026-05-31T23:59:59Z": true, "2026-06-01T08:00:00+08:00": false} {
+		exit, stdout, stderr := session(t, func(d *cli.Deps) { d.Now = func() time.Time { return now } }, nil, "order", "ls", "--since", since)
+		require.Zero(t, exit, stderr)
+		require.Equal(t, found, stdout != "No order is like that.\n", since)
+	}
+}
+
+func TestReference_page_is_up_to_date(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/reference/cli.md")
+	require.NoError(t, err)
+	require.Equal(t, cli.Reference(), string(page), "run: make generate")
+}

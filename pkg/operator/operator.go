@@ -1,0 +1,115 @@
+package operator
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/fenflow/fenflow/pkg/pay"
+	"github.com/fenflow/fenflow/pkg/problem"
+)
+
+// Books are what operators read and act on.
+type Books interface {
+	Overviews
+	Orders
+	Stories
+	Letters
+	Audits
+}
+
+// Options are what an API works with.
+type Options struct {
+	Books     Books
+	Tokens    Tokens
+	Merchants []pay.MchID      // configured; the status names them before their notifications were judged
+	Retryable func(error) bool // whether a call of the books that failed may work later
+	Now       func() time.Time
+	Log       *slog.Logger
+	Registry  prometheus.Registerer
+}
+
+// API is the operators' API.
+type API struct {
+	Options
+
+	lockout *lockout
+	pace    *pace
+	metrics *metrics
+	router  http.Handler
+}
+
+// New makes the API.
+func New(o Options) *API {
+	a := &API{Options: o, lockout: newLockout(o.Now), pace: newPace(o.Now), metrics: newMetrics(o.Registry)}
+	r := chi.NewRouter()
+	r.Use(a.recoverer, routeAnyMethod)
+	r.NotFound(a.handle("none", func(http.ResponseWriter, *http.Request) error {
+		return problem.New(problem.NotFound, "there is nothing at this address")
+	}))
+	r.MethodNotAllowed(a.handle("none", func(http.ResponseWriter, *http.Request) error { return problem.New(problem.MethodNotAllowed, "") }))
+	a.route(r, http.MethodGet, "/operator/v1/status", a.status)
+	a.route(r, http.MethodGet, "/operator/v1/orders", a.listOrders)
+	a.route(r, http.MethodGet, "/operator/v1/stories/{number}", a.story)
+	a.route(r, http.MethodGet, "/operator/v1/dead-letters", a.listLetters)
+	a.route(r, http.MethodGet, "/operator/v1/dead-letter-groups", a.groupLetters)
+	a.route(r, http.MethodGet, "/operator/v1/dead-letters/{delivery_id}", a.letter)
+	a.route(r, http.MethodPost, "/operator/v1/dead-letters/{delivery_id}/discard", a.discardLetter)
+	a.route(r, http.MethodGet, "/operator/v1/audit", a.listAudit)
+	a.router = r
+	return a
+}
+
+// Handler answers operators.
+func (a *API) Handler() http.Handler { return a.router }
+
+// call is one request whose bearer is known.
+type call struct {
+	*http.Request
+
+	token pay.Token
+	query *query
+}
+
+// actor is how the audit log names the bearer.
+func (c *call) actor() string { return "token:" + c.token.Name }
+
+// route takes one method at a path and refuses all others by name. Whatever is
+// no GET changes something, and needs a token that may.
+func (a *API) route(r chi.Router, method, path string, next func(w http.ResponseWriter, c *call) error) {
+	r.HandleFunc(path, a.handle(path, func(w http.ResponseWriter, r *http.Request) error {
+		token, err := a.authorize(w, r)
+		if err != nil {
+			return err
+		}
+		note(w, slog.String("token", token.Name))
+		if r.Method != method {
+			w.Header().Set("Allow", method)
+			return problem.Newf(problem.MethodNotAllowed, "use %s", method)
+		}
+		if method != http.MethodGet && token.Role != pay.TokenOperate {
+			return problem.Newf(problem.Forbidden, "token %q has role %s", token.Name, token.Role)
+		}
+		q, err := readQuery(r.URL)
+		if err != nil {
+			return err
+		}
+		return a.known(next(w, &call{Request: r, token: token, query: q}))
+	}))
+}
+
+// routeAnyMethod lets methods that the router does not know reach the address that
+// they name: it refuses them itself, and says what is allowed there.
+func routeAnyMethod(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.Method {
+		case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodConnect, http.MethodOptions, http.MethodTrace:
+		default:
+			chi.RouteContext(r.Context()).RouteMethod = http.MethodTrace // r.Method stays what it is
+		}
+		next.ServeHTTP(w, r)
+	})
+}
