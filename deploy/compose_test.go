@@ -45,13 +45,13 @@ func compose(t *testing.T) composeFile {
 }
 
 func roles() map[string]config.Role {
-	return map[string]config.Role{"ingest": config.RoleIngest, "worker": config.RoleWorker, "reconciler": config.RoleReconciler}
+	return map[string]config.Role{"ingest": config.RoleIngest, "worker": config.RoleWorker, "reconciler": config.RoleReconciler, "console": config.RoleConsole}
 }
 
 func TestCompose_has_every_part_with_a_health_check(t *testing.T) {
 	t.Parallel()
 	file := compose(t)
-	require.Equal(t, []string{"ingest", "migrate", "nats", "postgres", "reconciler", "redis", "simulator", "simulator-init", "worker"}, slices.Sorted(maps.Keys(file.Services)))
+	require.Equal(t, []string{"console", "ingest", "migrate", "nats", "postgres", "reconciler", "redis", "simulator", "simulator-init", "worker"}, slices.Sorted(maps.Keys(file.Services)))
 	require.Equal(t, "postgres:17", file.Services["postgres"].Image)
 	require.True(t, strings.HasPrefix(file.Services["nats"].Image, "nats:2.15"))
 	require.Equal(t, "redis:7", file.Services["redis"].Image)
@@ -95,6 +95,10 @@ func TestCompose_variables_are_those_that_the_code_reads(t *testing.T) {
 			require.Equal(t, "nats://nats:4222", c.NATS.URL)
 			require.Equal(t, []string{"http://nats:8222"}, c.NATS.MonitorURLs)
 			require.Equal(t, []string{"CMD", "/usr/local/bin/fenflow", "health", "http://127.0.0.1" + c.Listen.Admin + "/readyz"}, s.Healthcheck.Test)
+			if role == config.RoleConsole {
+				require.Equal(t, []string{"127.0.0.1:8083" + c.Listen.Console}, s.Ports, "operators come from this host")
+				require.Equal(t, []string{"/usr/local/bin/fenflow", "console"}, s.Command)
+			}
 			if role == config.RoleIngest {
 				require.Contains(t, s.Ports, "8080"+c.Listen.Notify)
 				require.Contains(t, s.Ports, "127.0.0.1:8081"+c.Listen.API, "the business API is private")
@@ -123,6 +127,19 @@ func TestCompose_gives_the_edge_no_secret(t *testing.T) {
 	require.NotContains(t, edge.Environment, "FENFLOW_NATS_WORKER_PASSWORD")
 	require.True(t, edge.ReadOnly)
 	require.Equal(t, "service_healthy", edge.DependsOn["worker"].Condition)
+}
+
+func TestCompose_gives_the_console_the_books_and_no_secret_of_a_merchant(t *testing.T) {
+	t.Parallel()
+	services := compose(t).Services
+	console := services["console"]
+	require.Equal(t, services["ingest"].Volumes, console.Volumes)
+	require.Contains(t, console.Environment, "FENFLOW_POSTGRES_URL")
+	for name := range console.Environment {
+		require.NotContains(t, name, "PASSWORD")
+	}
+	require.True(t, console.ReadOnly)
+	require.Equal(t, "service_completed_successfully", console.DependsOn["migrate"].Condition)
 }
 
 // Every password that nats.conf asks for is given to the broker, explained in

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/fenflow/fenflow/pkg/app/boot"
+	"github.com/fenflow/fenflow/pkg/app/console"
 	"github.com/fenflow/fenflow/pkg/app/devstack"
 	"github.com/fenflow/fenflow/pkg/app/ingest"
 	"github.com/fenflow/fenflow/pkg/app/reconciler"
@@ -18,6 +19,7 @@ func main() {
 	roles := devstack.Parts()
 	for role, main := range map[config.Role]boot.Main{
 		config.RoleIngest: ingest.Main, config.RoleWorker: worker.Main, config.RoleReconciler: reconciler.Main,
+		config.RoleConsole: console.Main,
 	} {
 		roles[string(role)] = func(_ context.Context, args []string) int { return boot.Run(role, args, main) }
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fenflow/fenflow/pkg/app/boot"
+	"github.com/fenflow/fenflow/pkg/app/console"
 	"github.com/fenflow/fenflow/pkg/app/ingest"
 	"github.com/fenflow/fenflow/pkg/app/reconciler"
 	"github.com/fenflow/fenflow/pkg/app/worker"
@@ -32,6 +33,7 @@ func testRoles() map[string]Role {
 	roles := Parts()
 	for role, main := range map[config.Role]boot.Main{
 		config.RoleIngest: ingest.Main, config.RoleWorker: worker.Main, config.RoleReconciler: reconciler.Main,
+		config.RoleConsole: console.Main,
 	} {
 		roles[string(role)] = func(_ context.Context, args []string) int { return boot.Run(role, args, main) }
 	}

@@ -11,6 +11,8 @@ func (s *Stack) describe() {
 	for _, line := range [][2]string{
 		{"notifications", s.NotifyURL() + "/notify/v3/" + s.merchant.Mchid},
 		{"business API", s.APIURL() + "/v1/orders"},
+		{"operators' API", s.ConsoleURL() + "/operator/v1/status"},
+		{"operator's token", s.token},
 		{"stand-in WeChat Pay", s.SimulatorURL() + "/  (open it in a browser: orders, with a Pay button)"},
 		{"metrics", httpURL(s.ports.admin) + "/metrics (ingest), " + httpURL(s.ports.workerAdmin) + "/metrics (worker)"},
 		{"NATS", s.NATSURL() + "  user subscriber, password " + s.passwords["subscriber"]},
@@ -25,7 +27,7 @@ func (s *Stack) describe() {
 		pid, _ := p.status()
 		s.say("  %-20s pid %d", p.name, pid)
 	}
-	s.say("\nNext: place an order, pay it (here, or with the Pay button), and look at it:\n\n%s\n", s.nextStep())
+	s.say("\nNext: place an order, pay it (here, or with the Pay button), and look at it, as the shop and as an operator:\n\n%s\n", s.nextStep())
 }
 
 func (s *Stack) nextStep() string {
@@ -33,6 +35,7 @@ func (s *Stack) nextStep() string {
 	return fmt.Sprintf(`  curl -sS %s/v1/orders -H 'Authorization: Bearer %s' -H 'Content-Type: application/json' \
     -d '{"out_trade_no":"T%s","appid":"%s","client":"native","description":"One pot of tea","amount_fen":100,"currency":"CNY"}'
   curl -sS -X POST %s/control/orders/T%s/pay -d '{}'
-  sleep 1; curl -sS %s/v1/orders/T%s -H 'Authorization: Bearer %s'`,
-		s.APIURL(), s.merchant.APIKey, no, s.merchant.Appid, s.SimulatorURL(), no, s.APIURL(), no, s.merchant.APIKey)
+  sleep 1; curl -sS %s/v1/orders/T%s -H 'Authorization: Bearer %s'
+  FENFLOW_URL=%s FENFLOW_TOKEN=%s go run ./cmd/fenflow order show T%s`,
+		s.APIURL(), s.merchant.APIKey, no, s.merchant.Appid, s.SimulatorURL(), no, s.APIURL(), no, s.merchant.APIKey, s.ConsoleURL(), s.token, no)
 }

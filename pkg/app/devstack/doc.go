@@ -1,6 +1,6 @@
 // Package devstack runs the whole of fenflow on a bare machine: private
 // PostgreSQL and Redis, an embedded NATS server, the stand-in WeChat Pay
-// platform and the three roles, each as a process of its own, so that any of
+// platform and the roles, each as a process of its own, so that any of
 // them can be killed to see what happens.
 //
 // Its neighbours: testkit finds, installs and starts the servers; simulator

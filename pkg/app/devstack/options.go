@@ -21,6 +21,7 @@ type Options struct {
 	FreePort    bool      // take free ports instead of the documented ones
 	Speed       float64   // divides the stand-in's waits: repeats of notifications, progress of refunds
 	RefundSpeed float64   // divides fenflow's waits of refunds; 0 and 1: as configured
+	Console     bool      // serve operators, too
 	Limits      bool      // the stand-in holds fenflow to WeChat Pay's rates, and refunds of one order to their pause
 	Log         io.Writer // what a person reads: what was found, installed, started
 }
@@ -31,19 +32,20 @@ type ports struct {
 	workerAdmin, reconAdmin int
 	simulator               int
 	nats, monitor           int
+	console, consoleAdmin   int
 
 	reserved []*scratch.Port // until the stack has stopped
 }
 
 // documentedPorts are those of docker-compose.yml and the README.
 func documentedPorts() ports {
-	return ports{notify: 8080, api: 8081, admin: 9090, workerAdmin: 9091, reconAdmin: 9092, simulator: 8090, nats: 4222, monitor: 8222}
+	return ports{notify: 8080, api: 8081, admin: 9090, workerAdmin: 9091, reconAdmin: 9092, simulator: 8090, nats: 4222, monitor: 8222, console: 8083, consoleAdmin: 9093}
 }
 
 // freePorts reserves ports that nobody listens on, outside of what the system
 // gives to outgoing connections: a role that was killed finds its own again.
 func freePorts() (p ports, err error) {
-	for _, target := range []*int{&p.notify, &p.api, &p.admin, &p.workerAdmin, &p.reconAdmin, &p.simulator, &p.nats, &p.monitor} {
+	for _, target := range []*int{&p.notify, &p.api, &p.admin, &p.workerAdmin, &p.reconAdmin, &p.simulator, &p.nats, &p.monitor, &p.console, &p.consoleAdmin} {
 		port, err := scratch.ReservePort()
 		if err != nil {
 			return ports{}, errors.Join(fmt.Errorf("find a free port: %w", err), p.release())
@@ -66,7 +68,7 @@ func (p ports) release() error {
 // busy names the documented ports that somebody else already listens on.
 func (p ports) busy() []string {
 	var taken []string
-	for _, port := range []int{p.notify, p.api, p.admin, p.workerAdmin, p.reconAdmin, p.simulator, p.nats, p.monitor} {
+	for _, port := range []int{p.notify, p.api, p.admin, p.workerAdmin, p.reconAdmin, p.simulator, p.nats, p.monitor, p.console, p.consoleAdmin} {
 		l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
 		if err != nil {
 			taken = append(taken, strconv.Itoa(port))

@@ -12,7 +12,7 @@ import (
 	"github.com/fenflow/fenflow/pkg/testkit/servers"
 )
 
-// Parts are the programs that the stack brings itself; the three roles are
+// Parts are the programs that the stack brings itself; the roles are
 // given by cmd/devstack.
 func Parts() map[string]Role {
 	return map[string]Role{"nats": part("nats", runNATS), "simulator": part("simulator", runSimulator)}

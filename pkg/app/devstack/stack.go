@@ -21,6 +21,7 @@ type Stack struct {
 	merchant  simulator.Merchant
 	postgres  *servers.Postgres
 	redis     *servers.Redis
+	token     string     // of an operator; empty without a console
 	processes []*process // in the order of their start
 	waits     []string   // fenflow's waits, where they differ from the configuration, as variables
 	out       io.Writer
@@ -45,7 +46,7 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 		}
 	}
 	for _, step := range []func(context.Context) error{
-		s.startPostgres, s.startRedis, s.writeMerchant, s.hasten, s.startNATS, s.startSimulator, s.migrate, s.startRoles,
+		s.startPostgres, s.startRedis, s.writeMerchant, s.hasten, s.startNATS, s.startSimulator, s.migrate, s.startRoles, s.startConsole,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -135,6 +136,9 @@ func (s *Stack) Stop() {
 
 // APIURL is the base of the business API.
 func (s *Stack) APIURL() string { return httpURL(s.ports.api) }
+
+// ConsoleURL is the base of the operators' API.
+func (s *Stack) ConsoleURL() string { return httpURL(s.ports.console) }
 
 // NotifyURL is the base of the address that WeChat Pay posts to.
 func (s *Stack) NotifyURL() string { return httpURL(s.ports.notify) }
