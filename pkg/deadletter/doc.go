@@ -11,6 +11,9 @@
 // and that trying it again changes the books only as the original delivery
 // would have: the bytes, the headers and the delivery id are the same.
 //
+// A replay is no more than that: an operator lets an open letter wait again, due
+// at once, and what fails again opens again.
+//
 // It leaves to others: writing letters and resolving them (both happen in the
 // commit of settle), and open letters, which are an operator's.
 package deadletter

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/fenflow/fenflow/pkg/pay"
@@ -96,7 +97,7 @@ func (s *Sweeper) settle(ctx context.Context, letters []pay.Letter) error {
 	}
 	arrivals := make([]wechatpay.Arrival, 0, len(letters))
 	for _, letter := range letters {
-		arrivals = append(arrivals, arrivalOf(letter.Delivery))
+		arrivals = append(arrivals, arrivalOf(letter))
 	}
 	if err := s.settler.Settle(ctx, arrivals); err != nil {
 		return fmt.Errorf("settle waiting letters: %w", err)
@@ -104,14 +105,20 @@ func (s *Sweeper) settle(ctx context.Context, letters []pay.Letter) error {
 	return nil
 }
 
-// arrivalOf is the delivery as it first arrived.
-func arrivalOf(d pay.Delivery) wechatpay.Arrival {
+// arrivalOf is the delivery as it first arrived. What once failed for a fault of
+// ours may have killed whoever read it, so it is settled alone and each of its
+// readings is counted before it begins.
+func arrivalOf(l pay.Letter) wechatpay.Arrival {
+	d, deliveries := l.Delivery, 1
+	if l.Reason == pay.LetterInternal {
+		deliveries = math.MaxInt
+	}
 	return wechatpay.Arrival{
 		Envelope: wechatpay.Envelope{
 			DeliveryID: d.ID, MchID: d.MchID, Kind: d.Kind, ReceivedAt: d.ReceivedAt,
 			Headers: d.Headers, Body: d.Body, TraceParent: d.TraceParent,
 		},
 		Position:   d.Position,
-		Deliveries: 1,
+		Deliveries: deliveries,
 	}
 }

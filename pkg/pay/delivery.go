@@ -13,6 +13,13 @@ const (
 	DeliveryAnswer         DeliveryKind = "answer" // WeChat's answer to a call of ours
 )
 
+// Notification says whether WeChat Pay sent the message by itself. Only such a
+// one can be settled again from its bytes; an answer means nothing without the
+// call that it answers.
+func (k DeliveryKind) Notification() bool {
+	return k == DeliveryNotifyV3 || k == DeliveryNotifyV2Pay || k == DeliveryNotifyV2Refund
+}
+
 // Position is where the bus kept a message. It is recorded, never relied on:
 // positions restart when a stream is made anew.
 type Position struct {

@@ -109,8 +109,10 @@ type OrderFilter struct {
 }
 
 // LetterFilter picks a page of letters, the oldest FirstFailAt first. After…
-// is the last letter of the page before; zero: the first page.
+// is the last letter of the page before; zero: the first page. With IDs, the
+// page is the letters of these, in any state, and nothing else counts.
 type LetterFilter struct {
+	IDs     []DeliveryID
 	MchID   MchID        // empty: of every merchant
 	Reason  LetterReason // empty: any
 	State   LetterState  // empty: those that are not at an end
@@ -118,6 +120,16 @@ type LetterFilter struct {
 	Limit   int
 	AfterAt time.Time // its FirstFailAt
 	AfterID DeliveryID
+}
+
+// LetterChoice says which open letters are settled again: those of IDs, or
+// without any the oldest of those that the other fields leave.
+type LetterChoice struct {
+	IDs    []DeliveryID
+	MchID  MchID        // empty: of every merchant
+	Reason LetterReason // empty: any
+	Since  time.Time    // failed first then or later
+	Limit  int
 }
 
 // LetterGroup says how many letters of one merchant, reason and state there are.

@@ -21,6 +21,8 @@ var (
 	listLettersSQL string
 	//go:embed queries/group_letters.sql
 	groupLettersSQL string
+	//go:embed queries/list_letters_by_id.sql
+	listLettersByIDSQL string
 )
 
 // maxPage bounds a page, whoever asks.
@@ -65,6 +67,9 @@ func listOrdersBy(state pay.OrderState) string {
 // ListLetters reads a page of letters, the oldest first, without headers and
 // bytes. Without a state these are the letters that are not at an end.
 func (s *Store) ListLetters(ctx context.Context, f pay.LetterFilter) ([]pay.Letter, error) {
+	if len(f.IDs) > 0 {
+		return s.letters(ctx, "list letters by id", listLettersByIDSQL, usableIDs(f.IDs))
+	}
 	states := texts{string(f.State)}
 	if f.State == "" {
 		states = texts{string(pay.LetterWaiting), string(pay.LetterOpen), string(pay.LetterReplaying)}

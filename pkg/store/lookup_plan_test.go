@@ -97,6 +97,9 @@ func TestOperators_look_things_up_by_index(t *testing.T) {
 		{"group_letters", []any{"", all}},
 		{"read_letter", []any{id}},
 		{"discard_letter", []any{id, "token:me", "because"}},
+		{"list_letters_by_id", []any{pq.Array([]string{id, uuid.NewString()})}},
+		{"replay_letters", []any{pq.Array([]string{id, uuid.NewString()}), 500, "token:me", "because"}},
+		{"replay_matching_letters", []any{"", "unknown_order", all, 500, "token:me", "because"}},
 		{"list_audit", []any{all, first, uuid.Nil.String(), 20}},
 	} {
 		p := b.explained(row.file, row.args...)
