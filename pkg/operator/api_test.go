@@ -263,6 +263,10 @@ func TestQueries_that_are_not_understood_are_refused_by_name(t *testing.T) {
 		"dead-letters?cursor=" + *page.NextCursor:                                                "cursor",
 		"dead-letters?cursor=" + forged(`{"of":"letters","at":"2026-03-01T00:00:00Z","id":"x"}`): "cursor",
 		"dead-letters?reason=bad":                                                                "reason",
+		"dead-letters?delivery_id=x":                                                             "delivery_id",
+		"dead-letters?delivery_id=":                                                              "delivery_id",
+		"dead-letters?state=open&delivery_id=" + uuid.NewString():                                "state",
+		"dead-letters?" + strings.Repeat("delivery_id="+uuid.NewString()+"&", 101):               "delivery_id",
 		"dead-letters?state=closed":                                                              "state",
 		"dead-letter-groups?limit=1":                                                             "limit",
 		"dead-letters/not-a-uuid":                                                                "delivery_id",
@@ -285,7 +289,7 @@ func TestQueries_that_are_not_understood_are_refused_by_name(t *testing.T) {
 	two := s.get("/operator/v1/orders?limit=0&state=x").problem(t)
 	require.Len(t, two.Errors, 2, "all at once")
 	require.Equal(t, "FEN-3002", s.get("/operator/v1/orders?a=%zz").problem(t).Code)
-	require.Equal(t, "FEN-3002", s.get("/operator/v1/orders?a="+strings.Repeat("a", 3000)).problem(t).Code)
+	require.Equal(t, "FEN-3002", s.get("/operator/v1/orders?a="+strings.Repeat("a", 7000)).problem(t).Code)
 }
 
 func TestClient_speaks_with_the_API(t *testing.T) {

@@ -14,12 +14,13 @@ import (
 	"github.com/fenflow/fenflow/pkg/problem"
 )
 
-// Letters lists and discards what could not be settled.
+// Letters lists, discards and replays what could not be settled.
 type Letters interface {
 	ListLetters(ctx context.Context, f pay.LetterFilter) ([]pay.Letter, error)
 	LetterGroups(ctx context.Context, mchid pay.MchID, since time.Time) ([]pay.LetterGroup, error)
 	Letter(ctx context.Context, id pay.DeliveryID) (pay.Letter, bool, error)
 	DiscardLetter(ctx context.Context, id pay.DeliveryID, actor, reason string) (l pay.Letter, discarded, found bool, err error)
+	ReplayLetters(ctx context.Context, which pay.LetterChoice, actor, why string) ([]pay.DeliveryID, error)
 }
 
 type letterDocument struct {
@@ -68,14 +69,17 @@ type letterGroup struct {
 
 func (a *API) listLetters(w http.ResponseWriter, c *call) error {
 	q := c.query
+	if len(q.values["delivery_id"]) > 0 {
+		return a.listLettersByID(w, c)
+	}
 	after := q.cursor("letters", func(c cursor) bool { return uuidShape.MatchString(c.ID) })
 	f := pay.LetterFilter{
-		MchID: q.mchid(),
-		Reason: word(q, "reason", pay.LetterBadSignature, pay.LetterDecryptFailed, pay.LetterMalformed, pay.LetterUnknownMerchant,
-			pay.LetterUnknownOrder, pay.LetterMismatch, pay.LetterInternal),
-		State: word(q, "state", pay.LetterWaiting, pay.LetterOpen, pay.LetterReplaying, pay.LetterResolved, pay.LetterDiscarded),
-		Since: q.since(), AfterAt: after.At, AfterID: pay.DeliveryID(after.ID),
+		MchID:  q.mchid(),
+		Reason: word(q, "reason", letterReasons()...),
+		State:  word(q, "state", pay.LetterWaiting, pay.LetterOpen, pay.LetterReplaying, pay.LetterResolved, pay.LetterDiscarded),
+		Since:  q.since(), AfterAt: after.At, AfterID: pay.DeliveryID(after.ID),
 	}
+	q.asked["delivery_id"] = true
 	limit := q.limit()
 	f.Limit = limit + 1 // the one more says whether there is another page
 	if err := q.done(); err != nil {
@@ -89,6 +93,20 @@ func (a *API) listLetters(w http.ResponseWriter, c *call) error {
 		return cursor{Of: "letters", At: l.FirstFailAt, ID: string(l.Delivery.ID)}
 	})
 	return answer(w, letterPage{each(letters, letterOf), next})
+}
+
+// listLettersByID lists these letters, whatever their state: it is how a client
+// follows them. Other parameters would leave some out, so they are refused.
+func (a *API) listLettersByID(w http.ResponseWriter, c *call) error {
+	ids := c.query.deliveryIDs("delivery_id")
+	if err := c.query.done(); err != nil {
+		return err
+	}
+	letters, err := a.Books.ListLetters(c.Context(), pay.LetterFilter{IDs: ids})
+	if err != nil {
+		return err //nolint:wrapcheck // the step is the route, which the log line names
+	}
+	return answer(w, letterPage{Letters: each(letters, letterOf)})
 }
 
 func (a *API) groupLetters(w http.ResponseWriter, c *call) error {
@@ -144,20 +162,32 @@ func (a *API) discardLetter(w http.ResponseWriter, c *call) error {
 	return answer(w, letterOf(l))
 }
 
+func letterReasons() []pay.LetterReason {
+	return []pay.LetterReason{
+		pay.LetterBadSignature, pay.LetterDecryptFailed, pay.LetterMalformed, pay.LetterUnknownMerchant, pay.LetterUnknownOrder, pay.LetterMismatch, pay.LetterInternal,
+	}
+}
+
 // uuidShape is a UUID in its usual form.
 var uuidShape = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 
 // deliveryID reads the one parameter of a letter's address.
 func (c *call) deliveryID(w http.ResponseWriter) (pay.DeliveryID, error) {
-	id := strings.ToLower(pathValue(c.Request, "delivery_id"))
-	if !uuidShape.MatchString(id) {
-		c.query.bad("delivery_id", "is %s; it must be a UUID", shown(id))
+	text := pathValue(c.Request, "delivery_id")
+	id, ok := parseDeliveryID(text)
+	if !ok {
+		c.query.bad("delivery_id", "is %s; it must be a UUID", shown(text))
 	}
 	if err := c.query.done(); err != nil {
 		return "", fmt.Errorf("read delivery_id: %w", err)
 	}
-	note(w, slog.String("delivery_id", id))
-	return pay.DeliveryID(id), nil
+	note(w, slog.String("delivery_id", string(id)))
+	return id, nil
+}
+
+func parseDeliveryID(text string) (pay.DeliveryID, bool) {
+	text = strings.ToLower(text)
+	return pay.DeliveryID(text), uuidShape.MatchString(text)
 }
 
 func letterOf(l pay.Letter) letterDocument {

@@ -58,6 +58,8 @@ func New(o Options) *API {
 	a.route(r, http.MethodGet, "/operator/v1/dead-letter-groups", a.groupLetters)
 	a.route(r, http.MethodGet, "/operator/v1/dead-letters/{delivery_id}", a.letter)
 	a.route(r, http.MethodPost, "/operator/v1/dead-letters/{delivery_id}/discard", a.discardLetter)
+	a.route(r, http.MethodPost, "/operator/v1/dead-letters/{delivery_id}/replay", a.replayLetter)
+	a.route(r, http.MethodPost, "/operator/v1/dead-letter-replays", a.replayLetters)
 	a.route(r, http.MethodGet, "/operator/v1/audit", a.listAudit)
 	a.router = r
 	return a

@@ -16,10 +16,11 @@ import (
 
 // Limits of a query, as in schema/openapi.yaml.
 const (
-	maxQueryBytes  = 2048
-	maxShown       = 64 // bytes of a bad value that an answer repeats
+	maxQueryBytes  = 6 << 10 // a hundred delivery ids
+	maxShown       = 64      // bytes of a bad value that an answer repeats
 	defaultPerPage = 50
 	maxPerPage     = 500
+	maxIDs         = 100 // delivery ids in one request
 )
 
 // query takes the parameters of a request one by one and gathers what is wrong
@@ -62,6 +63,26 @@ func (q *query) text(name string) string {
 	return given[0]
 }
 
+// deliveryIDs are the values of a parameter that may be repeated.
+func (q *query) deliveryIDs(name string) []pay.DeliveryID {
+	q.asked[name] = true
+	given := q.values[name]
+	if len(given) > maxIDs {
+		q.bad(name, "is given %d times; it may be given %d times", len(given), maxIDs)
+		return nil
+	}
+	ids := make([]pay.DeliveryID, 0, len(given))
+	for _, text := range given {
+		id, ok := parseDeliveryID(text)
+		if !ok {
+			q.bad(name, "is %s; it must be a UUID", shown(text))
+			return nil
+		}
+		ids = append(ids, id)
+	}
+	return ids
+}
+
 func (q *query) mchid() pay.MchID {
 	s := q.text("mchid")
 	if s == "" {
@@ -80,12 +101,16 @@ func word[T ~string](q *query, name string, words ...T) T {
 	if s == "" || slices.Contains(words, s) {
 		return s
 	}
+	q.bad(name, "is %s; it must be one of %s", shown(string(s)), joined(words))
+	return ""
+}
+
+func joined[T ~string](words []T) string {
 	names := make([]string, len(words))
 	for i, w := range words {
 		names[i] = string(w)
 	}
-	q.bad(name, "is %s; it must be one of %s", shown(string(s)), strings.Join(names, ", "))
-	return ""
+	return strings.Join(names, ", ")
 }
 
 func (q *query) since() time.Time {

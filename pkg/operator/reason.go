@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -17,61 +20,100 @@ import (
 const (
 	// maxReason is in characters, as schema/openapi.yaml says.
 	maxReason = 500
-	// maxReasonBytes leaves room for every character as a pair of \u escapes.
-	maxReasonBytes = 8 << 10
+	// maxActBytes leaves room for every character as a pair of \u escapes, or for
+	// a hundred delivery ids and a reason as people write them.
+	maxActBytes = 8 << 10
 )
 
 // readReason reads the body of an act that needs nothing but a reason:
 // {"reason": "…"} and nothing else.
 func readReason(w http.ResponseWriter, r *http.Request) (string, error) {
+	f, err := readFields(w, r)
+	if err != nil {
+		return "", err
+	}
+	reason := f.reason()
+	return reason, f.done()
+}
+
+// readFields reads the body of an act, one JSON object.
+func readFields(w http.ResponseWriter, r *http.Request) (*fields, error) {
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || mediaType != "application/json" {
-		return "", problem.New(problem.UnsupportedMedia, "this request is application/json")
+		return nil, problem.New(problem.UnsupportedMedia, "this request is application/json")
 	}
-	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxReasonBytes))
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxActBytes))
 	var over *http.MaxBytesError
 	switch {
 	case errors.As(err, &over):
-		return "", problem.Newf(problem.TooLarge, "the body is larger than %d bytes", maxReasonBytes)
+		return nil, problem.Newf(problem.TooLarge, "the body is larger than %d bytes", maxActBytes)
 	case err != nil:
-		return "", problem.Wrap(problem.Malformed, err, "the body did not arrive whole")
+		return nil, problem.Wrap(problem.Malformed, err, "the body did not arrive whole")
 	case !utf8.Valid(raw):
-		return "", problem.New(problem.Malformed, "the body is not UTF-8")
+		return nil, problem.New(problem.Malformed, "the body is not UTF-8")
 	}
-	var fields map[string]json.RawMessage
+	f := &fields{asked: map[string]bool{}}
 	dec := json.NewDecoder(bytes.NewReader(raw))
-	if dec.Decode(&fields) != nil || fields == nil {
-		return "", problem.New(problem.Malformed, "the body is not one JSON object")
+	if dec.Decode(&f.given) != nil || f.given == nil {
+		return nil, problem.New(problem.Malformed, "the body is not one JSON object")
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return "", problem.New(problem.Malformed, "there is something after the JSON object")
+		return nil, problem.New(problem.Malformed, "there is something after the JSON object")
 	}
-	return checkReason(fields)
+	return f, nil
 }
 
-func checkReason(fields map[string]json.RawMessage) (string, error) {
-	var problems []problem.Field
-	for name := range fields {
-		if name != "reason" {
-			problems = append(problems, problem.Field{Field: printable(name), Message: "is not a field of this request; the field is reason"})
-		}
+// fields takes the fields of a body one by one and gathers what is wrong with
+// each, as query does with parameters.
+type fields struct {
+	given    map[string]json.RawMessage
+	asked    map[string]bool
+	problems []problem.Field
+}
+
+func (f *fields) bad(name, format string, args ...any) {
+	f.problems = append(f.problems, problem.Field{Field: name, Message: fmt.Sprintf(format, args...)})
+}
+
+// take reads a field into what its type is called, and says whether it is there
+// and right. JSON's null is no value of any field.
+func (f *fields) take(name, kind string, into any) bool {
+	f.asked[name] = true
+	raw, given := f.given[name]
+	if !given {
+		return false
 	}
+	if string(raw) == "null" || json.Unmarshal(raw, into) != nil {
+		f.bad(name, "must be %s", kind)
+		return false
+	}
+	return true
+}
+
+func (f *fields) reason() string {
 	var reason string
-	raw, given := fields["reason"]
-	switch {
-	case !given:
-		problems = append(problems, problem.Field{Field: "reason", Message: "is missing; say why, for the audit log"})
-	case raw[0] != '"' || json.Unmarshal(raw, &reason) != nil:
-		problems = append(problems, problem.Field{Field: "reason", Message: "must be a string"})
-	default:
+	if _, given := f.given["reason"]; !given {
+		f.bad("reason", "is missing; say why, for the audit log")
+	}
+	if f.take("reason", "a string", &reason) {
 		if rule := reasonRule(reason); rule != "" {
-			problems = append(problems, problem.Field{Field: "reason", Message: rule})
+			f.bad("reason", "%s", rule)
 		}
 	}
-	if len(problems) > 0 {
-		return "", problem.InvalidFields(problems...)
+	return reason
+}
+
+// done reports every field that nobody asked for, with all else.
+func (f *fields) done() error {
+	for _, name := range slices.Sorted(maps.Keys(f.given)) {
+		if !f.asked[name] {
+			f.bad(printable(name), "is not a field of this request; it may have %s", strings.Join(slices.Sorted(maps.Keys(f.asked)), ", "))
+		}
 	}
-	return reason, nil
+	if len(f.problems) == 0 {
+		return nil
+	}
+	return problem.InvalidFields(f.problems...)
 }
 
 func reasonRule(s string) string {

@@ -300,6 +300,12 @@ type Queue struct {
 	OldestAt *time.Time `json:"oldest_at,omitempty"`
 }
 
+// Reason defines model for Reason.
+type Reason struct {
+	// Reason for the audit log
+	Reason string `json:"reason"`
+}
+
 // Refund defines model for Refund.
 type Refund struct {
 	AmountFen int64 `json:"amount_fen"`
@@ -332,6 +338,11 @@ type RefundOrigin string
 
 // RefundState defines model for Refund.State.
 type RefundState string
+
+// Replay defines model for Replay.
+type Replay struct {
+	DeliveryIds []openapi_types.UUID `json:"delivery_ids"`
+}
 
 // Status defines model for Status.
 type Status struct {
@@ -407,6 +418,18 @@ type GroupDeadLettersParams struct {
 	Since *Since `form:"since,omitempty" json:"since,omitempty"`
 }
 
+// ReplayDeadLettersJSONBody defines parameters for ReplayDeadLetters.
+type ReplayDeadLettersJSONBody struct {
+	DeliveryIds  *[]openapi_types.UUID `json:"delivery_ids,omitempty"`
+	LetterReason *LetterReason         `json:"letter_reason,omitempty"`
+	Limit        *int                  `json:"limit,omitempty"`
+	Mchid        *string               `json:"mchid,omitempty"`
+	Reason       string                `json:"reason"`
+
+	// Since only what failed first at this instant or later
+	Since *time.Time `json:"since,omitempty"`
+}
+
 // ListDeadLettersParams defines parameters for ListDeadLetters.
 type ListDeadLettersParams struct {
 	Mchid  *Mchid        `form:"mchid,omitempty" json:"mchid,omitempty"`
@@ -421,11 +444,10 @@ type ListDeadLettersParams struct {
 
 	// Cursor The next_cursor of the page before; opaque.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
-}
 
-// DiscardDeadLetterJSONBody defines parameters for DiscardDeadLetter.
-type DiscardDeadLetterJSONBody struct {
-	Reason string `json:"reason"`
+	// DeliveryID Repeated: the letters of these deliveries, in any state and on one page, so that what becomes of them can be
+	// followed. It stands alone. An id that no letter has is left out of the answer.
+	DeliveryID *[]openapi_types.UUID `form:"delivery_id,omitempty" json:"delivery_id,omitempty"`
 }
 
 // ListOrdersParams defines parameters for ListOrders.
@@ -446,8 +468,14 @@ type GetStoryParams struct {
 	Mchid *Mchid `form:"mchid,omitempty" json:"mchid,omitempty"`
 }
 
+// ReplayDeadLettersJSONRequestBody defines body for ReplayDeadLetters for application/json ContentType.
+type ReplayDeadLettersJSONRequestBody ReplayDeadLettersJSONBody
+
 // DiscardDeadLetterJSONRequestBody defines body for DiscardDeadLetter for application/json ContentType.
-type DiscardDeadLetterJSONRequestBody DiscardDeadLetterJSONBody
+type DiscardDeadLetterJSONRequestBody = Reason
+
+// ReplayDeadLetterJSONRequestBody defines body for ReplayDeadLetter for application/json ContentType.
+type ReplayDeadLetterJSONRequestBody = Reason
 
 // RequestEditorFn  is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
@@ -528,6 +556,11 @@ type ClientInterface interface {
 	// GroupDeadLetters request
 	GroupDeadLetters(ctx context.Context, params *GroupDeadLettersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ReplayDeadLettersWithBody request with any body
+	ReplayDeadLettersWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	ReplayDeadLetters(ctx context.Context, body ReplayDeadLettersJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListDeadLetters request
 	ListDeadLetters(ctx context.Context, params *ListDeadLettersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -538,6 +571,11 @@ type ClientInterface interface {
 	DiscardDeadLetterWithBody(ctx context.Context, deliveryID DeliveryID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	DiscardDeadLetter(ctx context.Context, deliveryID DeliveryID, body DiscardDeadLetterJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReplayDeadLetterWithBody request with any body
+	ReplayDeadLetterWithBody(ctx context.Context, deliveryID DeliveryID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	ReplayDeadLetter(ctx context.Context, deliveryID DeliveryID, body ReplayDeadLetterJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListOrders request
 	ListOrders(ctx context.Context, params *ListOrdersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -563,6 +601,30 @@ func (c *Client) ListAudit(ctx context.Context, params *ListAuditParams, reqEdit
 
 func (c *Client) GroupDeadLetters(ctx context.Context, params *GroupDeadLettersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGroupDeadLettersRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) ReplayDeadLettersWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReplayDeadLettersRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) ReplayDeadLetters(ctx context.Context, body ReplayDeadLettersJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReplayDeadLettersRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -611,6 +673,30 @@ func (c *Client) DiscardDeadLetterWithBody(ctx context.Context, deliveryID Deliv
 
 func (c *Client) DiscardDeadLetter(ctx context.Context, deliveryID DeliveryID, body DiscardDeadLetterJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDiscardDeadLetterRequest(c.Server, deliveryID, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) ReplayDeadLetterWithBody(ctx context.Context, deliveryID DeliveryID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReplayDeadLetterRequestWithBody(c.Server, deliveryID, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) ReplayDeadLetter(ctx context.Context, deliveryID DeliveryID, body ReplayDeadLetterJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReplayDeadLetterRequest(c.Server, deliveryID, body)
 	if err != nil {
 		return nil, err
 	}
@@ -803,6 +889,46 @@ func NewGroupDeadLettersRequest(server string, params *GroupDeadLettersParams) (
 	return req, nil
 }
 
+// NewReplayDeadLettersRequest calls the generic ReplayDeadLetters builder with application/json body
+func NewReplayDeadLettersRequest(server string, body ReplayDeadLettersJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewReplayDeadLettersRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewReplayDeadLettersRequestWithBody generates requests for ReplayDeadLetters with any type of body
+func NewReplayDeadLettersRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/dead-letter-replays")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest("POST", queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewListDeadLettersRequest generates requests for ListDeadLetters
 func NewListDeadLettersRequest(server string, params *ListDeadLettersParams) (*http.Request, error) {
 	var err error
@@ -921,6 +1047,22 @@ func NewListDeadLettersRequest(server string, params *ListDeadLettersParams) (*h
 
 		}
 
+		if params.DeliveryID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "delivery_id", runtime.ParamLocationQuery, *params.DeliveryID); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
 		queryURL.RawQuery = queryValues.Encode()
 	}
 
@@ -994,6 +1136,53 @@ func NewDiscardDeadLetterRequestWithBody(server string, deliveryID DeliveryID, c
 	}
 
 	operationPath := fmt.Sprintf("/operator/v1/dead-letters/%s/discard", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest("POST", queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewReplayDeadLetterRequest calls the generic ReplayDeadLetter builder with application/json body
+func NewReplayDeadLetterRequest(server string, deliveryID DeliveryID, body ReplayDeadLetterJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewReplayDeadLetterRequestWithBody(server, deliveryID, "application/json", bodyReader)
+}
+
+// NewReplayDeadLetterRequestWithBody generates requests for ReplayDeadLetter with any type of body
+func NewReplayDeadLetterRequestWithBody(server string, deliveryID DeliveryID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithLocation("simple", false, "delivery_id", runtime.ParamLocationPath, deliveryID)
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/dead-letters/%s/replay", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -1258,6 +1447,11 @@ type ClientWithResponsesInterface interface {
 	// GroupDeadLettersWithResponse request
 	GroupDeadLettersWithResponse(ctx context.Context, params *GroupDeadLettersParams, reqEditors ...RequestEditorFn) (*GroupDeadLettersResponse, error)
 
+	// ReplayDeadLettersWithBodyWithResponse request with any body
+	ReplayDeadLettersWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplayDeadLettersResponse, error)
+
+	ReplayDeadLettersWithResponse(ctx context.Context, body ReplayDeadLettersJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplayDeadLettersResponse, error)
+
 	// ListDeadLettersWithResponse request
 	ListDeadLettersWithResponse(ctx context.Context, params *ListDeadLettersParams, reqEditors ...RequestEditorFn) (*ListDeadLettersResponse, error)
 
@@ -1268,6 +1462,11 @@ type ClientWithResponsesInterface interface {
 	DiscardDeadLetterWithBodyWithResponse(ctx context.Context, deliveryID DeliveryID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DiscardDeadLetterResponse, error)
 
 	DiscardDeadLetterWithResponse(ctx context.Context, deliveryID DeliveryID, body DiscardDeadLetterJSONRequestBody, reqEditors ...RequestEditorFn) (*DiscardDeadLetterResponse, error)
+
+	// ReplayDeadLetterWithBodyWithResponse request with any body
+	ReplayDeadLetterWithBodyWithResponse(ctx context.Context, deliveryID DeliveryID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplayDeadLetterResponse, error)
+
+	ReplayDeadLetterWithResponse(ctx context.Context, deliveryID DeliveryID, body ReplayDeadLetterJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplayDeadLetterResponse, error)
 
 	// ListOrdersWithResponse request
 	ListOrdersWithResponse(ctx context.Context, params *ListOrdersParams, reqEditors ...RequestEditorFn) (*ListOrdersResponse, error)
@@ -1319,6 +1518,29 @@ func (r GroupDeadLettersResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r GroupDeadLettersResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type ReplayDeadLettersResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *Replay
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r ReplayDeadLettersResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReplayDeadLettersResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -1388,6 +1610,29 @@ func (r DiscardDeadLetterResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r DiscardDeadLetterResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type ReplayDeadLetterResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *Letter
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r ReplayDeadLetterResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReplayDeadLetterResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -1481,6 +1726,23 @@ func (c *ClientWithResponses) GroupDeadLettersWithResponse(ctx context.Context, 
 	return ParseGroupDeadLettersResponse(rsp)
 }
 
+// ReplayDeadLettersWithBodyWithResponse request with arbitrary body returning *ReplayDeadLettersResponse
+func (c *ClientWithResponses) ReplayDeadLettersWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplayDeadLettersResponse, error) {
+	rsp, err := c.ReplayDeadLettersWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReplayDeadLettersResponse(rsp)
+}
+
+func (c *ClientWithResponses) ReplayDeadLettersWithResponse(ctx context.Context, body ReplayDeadLettersJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplayDeadLettersResponse, error) {
+	rsp, err := c.ReplayDeadLetters(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReplayDeadLettersResponse(rsp)
+}
+
 // ListDeadLettersWithResponse request returning *ListDeadLettersResponse
 func (c *ClientWithResponses) ListDeadLettersWithResponse(ctx context.Context, params *ListDeadLettersParams, reqEditors ...RequestEditorFn) (*ListDeadLettersResponse, error) {
 	rsp, err := c.ListDeadLetters(ctx, params, reqEditors...)
@@ -1514,6 +1776,23 @@ func (c *ClientWithResponses) DiscardDeadLetterWithResponse(ctx context.Context,
 		return nil, err
 	}
 	return ParseDiscardDeadLetterResponse(rsp)
+}
+
+// ReplayDeadLetterWithBodyWithResponse request with arbitrary body returning *ReplayDeadLetterResponse
+func (c *ClientWithResponses) ReplayDeadLetterWithBodyWithResponse(ctx context.Context, deliveryID DeliveryID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplayDeadLetterResponse, error) {
+	rsp, err := c.ReplayDeadLetterWithBody(ctx, deliveryID, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReplayDeadLetterResponse(rsp)
+}
+
+func (c *ClientWithResponses) ReplayDeadLetterWithResponse(ctx context.Context, deliveryID DeliveryID, body ReplayDeadLetterJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplayDeadLetterResponse, error) {
+	rsp, err := c.ReplayDeadLetter(ctx, deliveryID, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReplayDeadLetterResponse(rsp)
 }
 
 // ListOrdersWithResponse request returning *ListOrdersResponse
@@ -1609,6 +1888,39 @@ func ParseGroupDeadLettersResponse(rsp *http.Response) (*GroupDeadLettersRespons
 	return response, nil
 }
 
+// ParseReplayDeadLettersResponse parses an HTTP response from a ReplayDeadLettersWithResponse call
+func ParseReplayDeadLettersResponse(rsp *http.Response) (*ReplayDeadLettersResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReplayDeadLettersResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Replay
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListDeadLettersResponse parses an HTTP response from a ListDeadLettersWithResponse call
 func ParseListDeadLettersResponse(rsp *http.Response) (*ListDeadLettersResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -1684,6 +1996,39 @@ func ParseDiscardDeadLetterResponse(rsp *http.Response) (*DiscardDeadLetterRespo
 	}
 
 	response := &DiscardDeadLetterResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Letter
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseReplayDeadLetterResponse parses an HTTP response from a ReplayDeadLetterWithResponse call
+func ParseReplayDeadLetterResponse(rsp *http.Response) (*ReplayDeadLetterResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReplayDeadLetterResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}

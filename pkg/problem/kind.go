@@ -65,6 +65,7 @@ const (
 	AmbiguousNumber   Kind = "ambiguous_number"
 	LetterSettled     Kind = "letter_settled"
 	TokenNameTaken    Kind = "token_name_taken"
+	NotReplayable     Kind = "not_replayable"
 )
 
 // What fenflow leans on (FEN-5xxx).

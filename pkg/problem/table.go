@@ -49,8 +49,9 @@ func Table() []Entry {
 		{NotAbnormal, "FEN-4010", "refund is not abnormal", "Read it with `GET /v1/refunds/{out_refund_no}`: only an abnormal refund is driven on; all others go on or end by themselves.", http.StatusConflict, Ack, ExitRefused},
 		{DriveUnderWay, "FEN-4011", "refund is being driven on already", "The earlier request stands and is carried out by itself. Read the refund with `GET /v1/refunds/{out_refund_no}`; ask again only if it is still `abnormal` and `failure` says why WeChat Pay refused.", http.StatusConflict, Ack, ExitRefused},
 		{AmbiguousNumber, "FEN-4012", "number means several orders", "Ask again for one of `candidates`: its out_trade_no, with its `mchid`.", http.StatusConflict, Ack, ExitRefused},
-		{LetterSettled, "FEN-4013", "dead letter is settled, or being replayed", "Nothing is left to discard. If it is being replayed, read it again in a minute.", http.StatusConflict, Ack, ExitRefused},
+		{LetterSettled, "FEN-4013", "dead letter is settled, discarded or being replayed", "Nothing is left to do with what is settled or discarded. If it is being replayed, read it again in a minute.", http.StatusConflict, Ack, ExitRefused},
 		{TokenNameTaken, "FEN-4014", "a live token has this name already", "Choose another name, or revoke that token first: `fenflow token revoke NAME`.", http.StatusConflict, Ack, ExitRefused},
+		{NotReplayable, "FEN-4015", "dead letter is no notification, so it cannot be replayed", "Look at it with `fenflow dead-letter show ID`, settle by hand what it means, and discard it with `fenflow dead-letter discard ID --reason TEXT`.", http.StatusUnprocessableEntity, Ack, ExitRefused},
 
 		{BrokerUnavailable, "FEN-5001", "NATS cannot be reached, or is full or slow", "Check NATS and its stream limits; nothing was acknowledged, so WeChat Pay and shops repeat.", http.StatusServiceUnavailable, Retry, ExitUnavailable},
 		{DatabaseUnavailable, "FEN-5002", "PostgreSQL cannot be reached", "Check PostgreSQL and `postgres.url`; messages wait in NATS meanwhile.", http.StatusServiceUnavailable, Retry, ExitUnavailable},
