@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -16,12 +17,20 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	exit := cli.Run(ctx, cli.Deps{
-		Stdout: os.Stdout, Stderr: os.Stderr, Lookup: os.LookupEnv, Environ: os.Environ(), Terminal: isTerminal(os.Stdout),
+		Stdin: somebody(os.Stdin), Stdout: os.Stdout, Stderr: os.Stderr, Lookup: os.LookupEnv, Environ: os.Environ(), Terminal: isTerminal(os.Stdout),
 		Random: rand.Reader, Build: cli.ReadBuild(), Migrator: migrator{}, Tokens: tokens{random: rand.Reader},
 		Console: func(args []string) int { return boot.Run(config.RoleConsole, args, console.Main) },
 	}, os.Args[1:])
 	stop()
 	os.Exit(exit)
+}
+
+// somebody is who can answer questions, if anybody.
+func somebody(f *os.File) io.Reader {
+	if !isTerminal(f) {
+		return nil
+	}
+	return f
 }
 
 // isTerminal: what shows characters to somebody, rather than keeps them.

@@ -93,7 +93,20 @@ func readyAnswers(t *testing.T) http.Handler {
 			refuse(w, problem.New(problem.UnknownNumber, "nothing has the number "+r.PathValue("number")))
 		}
 	})
-	mux.HandleFunc("GET /operator/v1/dead-letters", file("letters.json"))
+	mux.HandleFunc("GET /operator/v1/dead-letters", func(w http.ResponseWriter, r *http.Request) {
+		switch q := r.URL.Query(); {
+		case len(q["delivery_id"]) > 0:
+			someLetters(w, q["delivery_id"])
+		case q.Get("state") == "open" && q.Get("mchid") == "1900000119":
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"letters":[]}`)
+		case q.Get("state") == "open":
+			file("letters-open.json")(w, r)
+		default:
+			file("letters.json")(w, r)
+		}
+	})
+	mux.HandleFunc("POST /operator/v1/dead-letter-replays", replays)
 	mux.HandleFunc("GET /operator/v1/dead-letter-groups", file("groups.json"))
 	mux.HandleFunc("GET /operator/v1/dead-letters/{id}", func(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasSuffix(r.PathValue("id"), "09") {
@@ -114,6 +127,48 @@ func readyAnswers(t *testing.T) http.Handler {
 			mux.ServeHTTP(w, r)
 		}
 	})
+}
+
+// oneLetter is a letter as it is after it was replayed. Its last digit says what
+// became of it: 1 to 4 are resolved, 5 is waiting for its order, 6 is discarded,
+// 7 an answer, 8 is not there, all others are open again.
+func oneLetter(id string) map[string]any {
+	l := map[string]any{
+		"mchid": "1900000109", "delivery_id": id, "kind": "notify_v3", "reason": "mismatch", "detail": "appid wx1 is not the order's", "state": "open", "attempts": 2,
+		"received_at": "2026-03-02T08:00:00Z", "first_failed_at": "2026-03-02T08:00:00Z", "last_failed_at": "2026-03-02T08:00:00Z",
+	}
+	switch id[len(id)-1] {
+	case '1', '2', '3', '4':
+		l["state"], l["resolved_at"] = "resolved", "2026-03-02T08:01:00Z"
+	case '5':
+		l["state"], l["reason"], l["next_retry_at"] = "waiting", "unknown_order", "2026-03-02T08:01:00Z"
+	case '6':
+		l["state"] = "discarded"
+	case '7':
+		l["kind"] = "answer"
+	}
+	return l
+}
+
+func someLetters(w http.ResponseWriter, ids []string) {
+	letters := []any{}
+	for _, id := range ids {
+		if !strings.HasSuffix(id, "8") {
+			letters = append(letters, oneLetter(id))
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]any{"letters": letters})
+}
+
+// replays replays everything that it is asked for.
+func replays(w http.ResponseWriter, r *http.Request) {
+	var asked struct {
+		DeliveryIDs []string `json:"delivery_ids"`
+	}
+	_ = json.NewDecoder(r.Body).Decode(&asked)
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]any{"delivery_ids": asked.DeliveryIDs})
 }
 
 // refuse answers with a problem and members that problems do not have.

@@ -18,7 +18,7 @@ import (
 )
 
 func (c *commandLine) deadLetter() *cobra.Command {
-	return c.group("dead-letter", "List, show and discard what could not be settled", c.letterLs(), c.letterShow(), c.letterDiscard())
+	return c.group("dead-letter", "List, show, replay and discard what could not be settled", c.letterLs(), c.letterShow(), c.letterReplay(), c.letterDiscard())
 }
 
 func (c *commandLine) letterLs() *cobra.Command {
@@ -44,8 +44,7 @@ func (c *commandLine) letterLs() *cobra.Command {
 	list.flags(c, ls)
 	ls.Flags().StringVar(&mchid, "mchid", "", "only of this merchant")
 	ls.Flags().BoolVar(&group, "group", false, "count them by merchant, reason and state")
-	reason = choose(ls, "reason", "only for this reason", pay.LetterBadSignature, pay.LetterDecryptFailed, pay.LetterMalformed,
-		pay.LetterUnknownMerchant, pay.LetterUnknownOrder, pay.LetterMismatch, pay.LetterInternal)
+	reason = choose(ls, "reason", "only for this reason", letterReasons()...)
 	state = choose(ls, "state", "only in this state", pay.LetterWaiting, pay.LetterOpen, pay.LetterReplaying, pay.LetterResolved, pay.LetterDiscarded)
 	for _, other := range []string{"reason", "state", "limit", "all"} {
 		ls.MarkFlagsMutuallyExclusive("group", other)

@@ -18,6 +18,7 @@ import (
 
 // Deps are what the command line needs from the process around it.
 type Deps struct {
+	Stdin    io.Reader // somebody who can be asked; nil: nobody
 	Stdout   io.Writer
 	Stderr   io.Writer
 	Lookup   func(string) (string, bool)

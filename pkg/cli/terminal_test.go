@@ -2,8 +2,11 @@ package cli_test
 
 import (
 	"bytes"
+	"context"
+	"net/http"
 	"net/http/httptest"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -70,6 +73,50 @@ func TestTerminal_is_never_given_what_a_stranger_wrote(t *testing.T) {
 		require.NotContains(t, stdout, "\x1b")
 		require.NotContains(t, stdout, "\u202e")
 	}
+}
+
+func replayArgs(more ...string) []string {
+	return append([]string{"dead-letter", "replay", "--where", "reason=mismatch", "--reason", "x"}, more...)
+}
+
+func TestReplay_asks_at_a_terminal(t *testing.T) {
+	t.Parallel()
+	may := map[string]string{"FENFLOW_TOKEN": operator, "NO_COLOR": "1"}
+	for answer, exit := range map[string]int{"y\n": 5, "YES\n": 5, "\n": 5, "no\n": 5, "": 2} { // of three, one opens again
+		t.Run(answer, func(t *testing.T) {
+			t.Parallel()
+			got, stdout, stderr := session(t, func(d *cli.Deps) { d.Terminal, d.Stdin = true, strings.NewReader(answer) }, may, replayArgs()...)
+			require.Equal(t, exit, got, stderr)
+			require.Contains(t, stderr, "Replay 3 open dead letters, of reason mismatch? [y/N] ")
+			switch answer {
+			case "y\n", "YES\n":
+				require.Contains(t, stdout, "3 dead letters: 2 resolved, 1 open again, 0 waiting.")
+			case "":
+				require.Contains(t, stderr, "say --yes")
+			default:
+				require.Equal(t, "Nothing was replayed.\n", stdout)
+			}
+		})
+	}
+}
+
+func TestReplay_stops_where_it_is(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(t.Context())
+	ready := readyAnswers(t)
+	console := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			stop() // as Ctrl-C does, while the console answers
+		}
+		ready.ServeHTTP(w, r)
+	}))
+	t.Cleanup(console.Close)
+	var out, errs bytes.Buffer
+	env := map[string]string{"FENFLOW_URL": console.URL, "FENFLOW_TOKEN": operator}
+	exit := cli.Run(ctx, cli.Deps{Stdout: &out, Stderr: &errs, Lookup: func(name string) (string, bool) { v, ok := env[name]; return v, ok }}, replayArgs("--yes"))
+	require.Equal(t, 7, exit, errs.String())
+	require.Contains(t, out.String(), "3 dead letters: 0 resolved, 0 open again, 3 waiting.")
+	require.Contains(t, out.String(), "Stopped; 0 dead letters more had not been asked for. The same command can be run again.")
 }
 
 func TestSince_is_counted_from_now(t *testing.T) {

@@ -1,0 +1,264 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fenflow/fenflow/pkg/operatorapi"
+	"github.com/fenflow/fenflow/pkg/pay"
+	"github.com/fenflow/fenflow/pkg/problem"
+)
+
+// Bounds of a replay. maxReplay and maxListedIDs are the API's own.
+const (
+	maxReplay    = 500
+	maxListedIDs = 100
+	replayChunk  = 50 // letters in one act: small enough to stop between two
+)
+
+const replayLong = `Replay dead letters, for a reason: their own bytes are settled again.
+
+Either the letters that are named are replayed, or the oldest open ones that --where and --since leave. Those are
+counted first; at a terminal you are asked, elsewhere --yes is required. Each letter is followed until it is resolved
+or open again, for a minute at most. Ctrl-C stops; what was begun goes on by itself, and the same command can simply be
+run again: what is settled is never settled twice.
+
+Exit codes: 0 all are resolved, 5 some opened again, were discarded, or you declined, 7 some wait still, or it was stopped`
+
+// replayFlags say which letters, and why.
+type replayFlags struct {
+	where map[string]string
+	since string
+	limit int
+	why   string
+	yes   bool
+}
+
+func (c *commandLine) letterReplay() *cobra.Command {
+	var f replayFlags
+	replay := c.asks("replay [ID...]", "Replay dead letters, for a reason, and follow what becomes of them", cobra.ArbitraryArgs, func(ctx context.Context, api remote, args []string) (answer, error) {
+		if strings.TrimSpace(f.why) == "" {
+			return answer{}, problem.New(problem.Usage, "--reason must say why: it goes into the audit log")
+		}
+		f.why = strings.TrimSpace(f.why)
+		if len(args) > 0 {
+			if len(f.where) > 0 || f.since != "" {
+				return answer{}, problem.New(problem.Usage, "name dead letters, or say --where with --since: not both")
+			}
+			letters, err := api.lettersOf(ctx, args)
+			if err != nil {
+				return answer{}, err
+			}
+			return c.replay(ctx, api, letters, f.why)
+		}
+		letters, err := c.chosenLetters(ctx, api, &f)
+		if err != nil {
+			return answer{}, err
+		}
+		meant, err := c.meant(ctx, letters, f.yes)
+		switch {
+		case err != nil:
+			return answer{}, err
+		case !meant:
+			return answer{document: newReplayed(), text: "Nothing was replayed.\n", exit: problem.ExitRefused}, nil
+		}
+		return c.replay(ctx, api, letters.rows, f.why)
+	})
+	replay.Long = replayLong
+	flags := replay.Flags()
+	flags.StringToStringVar(&f.where, "where", nil, "the open ones with reason=…, mchid=…, or both: reason=unknown_order,mchid=1900000109")
+	flags.StringVar(&f.since, "since", "", "with --where: only what failed first then or later: 2h or 3d ago, or an instant of RFC 3339")
+	flags.IntVar(&f.limit, "limit", maxReplay, fmt.Sprintf("with --where: the oldest, at most so many, 1 to %d", maxReplay))
+	flags.BoolVar(&f.yes, "yes", false, "with --where: do not ask")
+	flags.StringVar(&f.why, "reason", "", "why; it goes into the audit log")
+	// Both fail only where the flag is not there.
+	_ = replay.MarkFlagRequired("reason")
+	_ = replay.RegisterFlagCompletionFunc("where", cobra.FixedCompletions(whereWords(), cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveNoSpace))
+	return replay
+}
+
+func whereWords() []string {
+	words := []string{"mchid="}
+	for _, reason := range letterReasons() {
+		words = append(words, "reason="+string(reason))
+	}
+	return words
+}
+
+// lettersOf finds letters that were named. One that can never be replayed ends
+// the command before anything is done.
+func (r remote) lettersOf(ctx context.Context, args []string) ([]operatorapi.Letter, error) {
+	var ids []operatorapi.DeliveryID
+	for _, text := range args {
+		id, err := parseDeliveryID(text)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) > maxReplay {
+		return nil, problem.Newf(problem.Usage, "%d dead letters are named; %d can be replayed at once", len(ids), maxReplay)
+	}
+	letters, err := r.look(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		at := slices.IndexFunc(letters, func(l operatorapi.Letter) bool { return l.DeliveryID == id.String() })
+		switch {
+		case at < 0:
+			return nil, problem.New(problem.UnknownLetter, id.String())
+		case !pay.DeliveryKind(letters[at].Kind).Notification():
+			return nil, problem.Newf(problem.NotReplayable, "%s is of kind %s", id, plain(letters[at].Kind))
+		case letters[at].State == operatorapi.LetterState(pay.LetterDiscarded):
+			return nil, problem.Newf(problem.LetterSettled, "%s is discarded", id)
+		}
+	}
+	return letters, nil
+}
+
+// look lists letters in whatever state they are.
+func (r remote) look(ctx context.Context, ids []operatorapi.DeliveryID) ([]operatorapi.Letter, error) {
+	var letters []operatorapi.Letter
+	for some := range slices.Chunk(ids, maxListedIDs) {
+		found, _, err := document[operatorapi.LetterPage](r.ask(ctx)(operatorapi.NewListDeadLettersRequest(r.base(), &operatorapi.ListDeadLettersParams{DeliveryID: &some})))
+		if err != nil {
+			return nil, err
+		}
+		letters = append(letters, found.Letters...)
+	}
+	return letters, nil
+}
+
+// chosen are the letters that a filter leaves, and what is said of them.
+type chosen struct {
+	rows  []operatorapi.Letter
+	total int // as many are like that; 0: just these
+	said  string
+}
+
+func (c *commandLine) chosenLetters(ctx context.Context, api remote, f *replayFlags) (chosen, error) {
+	params, err := f.params(c.now())
+	if err != nil {
+		return chosen{}, err
+	}
+	found, _, err := document[operatorapi.LetterPage](api.ask(ctx)(operatorapi.NewListDeadLettersRequest(api.base(), params)))
+	if err != nil {
+		return chosen{}, err
+	}
+	letters := chosen{said: f.said()}
+	for _, l := range found.Letters {
+		if pay.DeliveryKind(l.Kind).Notification() {
+			letters.rows = append(letters.rows, l)
+		}
+	}
+	if found.NextCursor != nil {
+		letters.total, err = api.countOpen(ctx, params)
+	}
+	return letters, err
+}
+
+func (f *replayFlags) params(now time.Time) (*operatorapi.ListDeadLettersParams, error) {
+	if len(f.where) == 0 {
+		return nil, problem.New(problem.Usage, "name dead letters, or say which with --where reason=…")
+	}
+	if f.limit < 1 || f.limit > maxReplay {
+		return nil, problem.Newf(problem.Usage, "--limit %d: must be 1 to %d", f.limit, maxReplay)
+	}
+	for name, text := range f.where {
+		switch {
+		case name != "reason" && name != "mchid":
+			return nil, problem.Newf(problem.Usage, "--where %s=…: dead letters are chosen by reason and mchid", name)
+		case text == "":
+			return nil, problem.Newf(problem.Usage, "--where %s=: is empty", name)
+		}
+	}
+	if reason := f.where["reason"]; reason != "" && !slices.Contains(letterReasons(), pay.LetterReason(reason)) {
+		return nil, problem.Newf(problem.Usage, "--where reason=%s: must be one of %s", reason, worded(letterReasons()))
+	}
+	since, err := parseSince(f.since, now)
+	return &operatorapi.ListDeadLettersParams{
+		Mchid: given[string](f.where["mchid"]), Reason: given[operatorapi.LetterReason](f.where["reason"]),
+		State: new(operatorapi.LetterState(pay.LetterOpen)), Since: since, Limit: &f.limit,
+	}, err
+}
+
+func (f *replayFlags) said() string {
+	return strings.Join(cell{labelled("of reason", new(f.where["reason"])), labelled("of merchant", new(f.where["mchid"])), labelled("since", &f.since)}.said(), ", ")
+}
+
+// countOpen counts what a page did not hold.
+func (r remote) countOpen(ctx context.Context, p *operatorapi.ListDeadLettersParams) (int, error) {
+	groups, _, err := document[operatorapi.LetterGroups](r.ask(ctx)(operatorapi.NewGroupDeadLettersRequest(r.base(), &operatorapi.GroupDeadLettersParams{Mchid: p.Mchid, Since: p.Since})))
+	n := 0
+	for _, g := range groups.Groups {
+		if g.State == *p.State && (p.Reason == nil || g.Reason == *p.Reason) {
+			n += g.Count
+		}
+	}
+	return n, err
+}
+
+// count says what would be replayed: "the oldest 500 of 1234 open dead letters, of reason …".
+func (l chosen) count() string {
+	text := counted(len(l.rows), "open dead letter")
+	if l.total > len(l.rows) {
+		text = fmt.Sprintf("the oldest %d of %s", len(l.rows), counted(l.total, "open dead letter"))
+	}
+	return text + ", " + plain(l.said)
+}
+
+// meant says how many letters there are and makes sure that they are meant.
+func (c *commandLine) meant(ctx context.Context, letters chosen, yes bool) (bool, error) {
+	if len(letters.rows) == 0 {
+		return true, nil // of none, nothing is asked
+	}
+	if yes {
+		c.tell("Replaying " + letters.count() + ".\n")
+		return true, nil
+	}
+	nobody := &problem.Error{
+		Kind: problem.Usage, Detail: "this would replay " + letters.count() + "; there is nobody to ask whether they are meant",
+		NextStep: "Run it at a terminal, or say --yes.",
+	}
+	if c.Stdin == nil {
+		return false, nobody
+	}
+	_, _ = io.WriteString(c.Stderr, "Replay "+letters.count()+"? [y/N] ") // nobody is left to tell
+	type reply struct {
+		line string
+		err  error
+	}
+	said := make(chan reply, 1) // whoever answers too late keeps nobody
+	go func() {
+		line, err := bufio.NewReader(c.Stdin).ReadString('\n')
+		said <- reply{line, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return false, nil
+	case r := <-said:
+		if errors.Is(r.err, io.EOF) && r.line == "" {
+			return false, nobody
+		}
+		word := strings.ToLower(strings.TrimSpace(r.line))
+		return word == "y" || word == "yes", nil
+	}
+}
+
+// tell is for people who look on; a program reads one document.
+func (c *commandLine) tell(text string) {
+	if !c.json {
+		_, _ = io.WriteString(c.Stderr, text) // nobody is left to tell
+	}
+}
