@@ -161,7 +161,7 @@ func someLetters(w http.ResponseWriter, ids []string) {
 	_ = json.NewEncoder(w).Encode(map[string]any{"letters": letters})
 }
 
-// replays replays everything that it is asked for.
+// replays takes everything that it is asked for.
 func replays(w http.ResponseWriter, r *http.Request) {
 	var asked struct {
 		DeliveryIDs []string `json:"delivery_ids"`

@@ -57,6 +57,7 @@ func (c *commandLine) bar(total int) *bar {
 	w.SetUpdateFrequency(progressEvery)
 	w.SetAutoStop(true)
 	w.Style().Visibility.Time, w.Style().Visibility.Percentage = false, false
+	w.Style().Options.DoneString = "ended" // it may have been stopped
 	b := &bar{&progress.Tracker{Message: "replaying", Total: int64(total)}, make(chan struct{})}
 	w.AppendTracker(b.tracker)
 	go func() {

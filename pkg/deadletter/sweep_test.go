@@ -182,3 +182,18 @@ func TestRetry_takes_only_the_letters_of_that_order(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, n)
 }
+
+// What killed its reader once may do so again: settle counts what the bus handed
+// out often, and gives up on it in time.
+func TestSweep_hands_over_what_was_a_fault_of_ours_as_a_suspect(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	env, other := b.early("T00000001"), b.early("T00000002")
+	b.exec(`UPDATE dead_letters SET next_retry_at = now()`)
+	b.exec(`UPDATE dead_letters SET reason = 'internal' WHERE delivery_id = '` + string(env.DeliveryID) + `'`)
+	require.NoError(t, b.sweeper.Sweep(t.Context()))
+	require.Len(t, b.settler.seen, 2)
+	for _, a := range b.settler.seen {
+		require.Equal(t, a.Envelope.DeliveryID == env.DeliveryID, a.Deliveries > 5, "%v is not %v", other.DeliveryID, a.Envelope.DeliveryID)
+	}
+}
