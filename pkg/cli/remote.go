@@ -199,11 +199,11 @@ func (r remote) away(err error) error {
 // stranger is who answers, but not as the operators' API does.
 func (r remote) stranger(resp *http.Response) error {
 	if resp.StatusCode >= http.StatusInternalServerError {
-		e := problem.Newf(problem.Unhealthy, "%s answers %s", r.url, resp.Status)
+		e := problem.Newf(problem.Unhealthy, "%s answers %s", r.url, plain(resp.Status))
 		e.NextStep = "Look whether the console runs behind this address; then run the command again."
 		return e
 	}
-	e := problem.Newf(problem.Config, "%s answers %s, and not as a console does", r.url, resp.Status)
+	e := problem.Newf(problem.Config, "%s answers %s, and not as a console does", r.url, plain(resp.Status))
 	e.NextStep = "Set " + urlVariable + " or --url to where `fenflow console` listens (listen.console)."
 	return e
 }

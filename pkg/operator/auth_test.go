@@ -48,6 +48,20 @@ func TestTokens_nothing_is_answered_without_a_live_one(t *testing.T) {
 	require.NotEmpty(t, s.text("SELECT last_used_at::text FROM operator_tokens WHERE name = 'watch'"))
 }
 
+func TestTokens_strangers_learn_of_no_address(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	for _, path := range []string{statusPath, statusPath + "/", "/" + statusPath, "/", "/nope", "/metrics", "/operator/v1/dead-letters/x/discard", "/operator/v2/status"} {
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodOptions, http.MethodTrace, "BREW"} {
+			answer := s.send(httptest.NewRequestWithContext(t.Context(), method, path, nil))
+			require.Equal(t, http.StatusUnauthorized, answer.status, "%s %s", method, path)
+		}
+	}
+	nothing := s.get("/nope")
+	require.Equal(t, http.StatusNotFound, nothing.status)
+	require.Contains(t, nothing.problem(t).NextStep, "openapi.yaml")
+}
+
 func TestTokens_of_role_read_change_nothing(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

@@ -47,10 +47,20 @@ func New(o Options) *API {
 	a := &API{Options: o, lockout: newLockout(o.Now), pace: newPace(o.Now), metrics: newMetrics(o.Registry)}
 	r := chi.NewRouter()
 	r.Use(a.recoverer, routeAnyMethod)
-	r.NotFound(a.handle("none", func(http.ResponseWriter, *http.Request) error {
-		return problem.New(problem.NotFound, "there is nothing at this address")
+	r.NotFound(a.handle("none", func(w http.ResponseWriter, r *http.Request) error {
+		if _, err := a.authorize(w, r); err != nil { // strangers learn of no address
+			return err
+		}
+		e := problem.New(problem.NotFound, "there is nothing at this address")
+		e.NextStep = "Look at the path; schema/openapi.yaml lists all there are."
+		return e
 	}))
-	r.MethodNotAllowed(a.handle("none", func(http.ResponseWriter, *http.Request) error { return problem.New(problem.MethodNotAllowed, "") }))
+	r.MethodNotAllowed(a.handle("none", func(w http.ResponseWriter, r *http.Request) error {
+		if _, err := a.authorize(w, r); err != nil {
+			return err
+		}
+		return problem.New(problem.MethodNotAllowed, "")
+	}))
 	a.route(r, http.MethodGet, "/operator/v1/status", a.status)
 	a.route(r, http.MethodGet, "/operator/v1/orders", a.listOrders)
 	a.route(r, http.MethodGet, "/operator/v1/stories/{number}", a.story)

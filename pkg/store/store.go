@@ -42,6 +42,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	connector.Dialer(dialer{silence: silence})
 	db := sqlx.NewDb(sql.OpenDB(connector), "postgres")
 	conns := cfg.MaxConns
 	if conns <= 0 {
