@@ -128,6 +128,20 @@ func TestStory_of_a_number_that_means_several_orders_names_them(t *testing.T) {
 	require.Equal(t, "FEN-3011", s.get("/operator/v1/stories/order-0001?mchid=1900000111").problem(t).Code)
 }
 
+// A customer has paid under a number that no order has: the money is in a letter.
+func TestStories_name_the_letter_of_money_that_no_order_explains(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	d := s.letter(order(shop, "unknown-0001"), pay.LetterUnknownOrder)
+	for _, number := range []string{"unknown-0001", "4200000000000000000000009999", string(d.ID)} {
+		answer := s.get("/operator/v1/stories/" + number)
+		require.Equal(t, http.StatusNotFound, answer.status)
+		require.Equal(t, "FEN-3011", answer.problem(t).Code)
+		require.Contains(t, answer.problem(t).NextStep, "fenflow dead-letter show "+string(d.ID))
+		require.NotContains(t, s.get("/operator/v1/stories/"+number+"?mchid="+string(other)).problem(t).NextStep, string(d.ID))
+	}
+}
+
 func TestLetters_are_listed_grouped_and_shown_with_their_bytes(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

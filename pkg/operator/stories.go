@@ -17,6 +17,7 @@ import (
 // Stories tells everything about one order.
 type Stories interface {
 	FindOrders(ctx context.Context, number string, mchid pay.MchID) ([]pay.Match, error)
+	FindLetters(ctx context.Context, number string, mchid pay.MchID) ([]pay.DeliveryID, error)
 	Story(ctx context.Context, mchid pay.MchID, no pay.OutTradeNo) (pay.Story, bool, error)
 	Timeline(ctx context.Context, mchid pay.MchID, no pay.OutTradeNo) ([]pay.Moment, error)
 }
@@ -37,6 +38,9 @@ func (a *API) story(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return fmt.Errorf("find orders: %w", err)
 	}
+	if len(matches) == 0 {
+		return a.unexplained(c, number, mchid)
+	}
 	match, err := choose(matches, number, mchid)
 	if err != nil {
 		return err
@@ -54,6 +58,24 @@ func (a *API) story(w http.ResponseWriter, c *call) error {
 		return fmt.Errorf("read timeline: %w", err)
 	}
 	return answer(w, storyOf(match.FoundBy, story, timeline))
+}
+
+// unexplained is a number that no order has. Money may have come under it all
+// the same: then it waits as a dead letter.
+func (a *API) unexplained(c *call, number string, mchid pay.MchID) error {
+	letters, err := a.Books.FindLetters(c.Context(), number, mchid)
+	if err != nil {
+		return fmt.Errorf("find letters: %w", err)
+	}
+	if len(letters) == 0 {
+		return problem.New(problem.UnknownNumber, "")
+	}
+	e := problem.Newf(problem.UnknownNumber, "no order has it, and %d dead letters name it, the latest %s", len(letters), letters[0])
+	if len(letters) == 1 {
+		e = problem.Newf(problem.UnknownNumber, "no order has it, and dead letter %s names it", letters[0])
+	}
+	e.NextStep = fmt.Sprintf("Run `fenflow dead-letter show %s`: it says what is missing and what came.", letters[0])
+	return e
 }
 
 type candidate struct {

@@ -9,8 +9,12 @@ import (
 	"github.com/fenflow/fenflow/pkg/pay"
 )
 
-//go:embed queries/find_orders.sql
-var findOrdersSQL string
+var (
+	//go:embed queries/find_orders.sql
+	findOrdersSQL string
+	//go:embed queries/find_letters.sql
+	findLettersSQL string
+)
 
 // maxMatches bounds what one number may lead to. Merchants may share a number;
 // a person who is shown more than a screen of candidates is not helped.
@@ -34,6 +38,19 @@ func (s *Store) FindOrders(ctx context.Context, number string, mchid pay.MchID) 
 		matches[i] = pay.Match{MchID: pay.MchID(r.MchID), OutTradeNo: pay.OutTradeNo(r.OutTradeNo), FoundBy: r.FoundBy}
 	}
 	return matches, nil
+}
+
+// FindLetters finds the dead letters that name a number, the newest first: for
+// money that no order of ours explains.
+func (s *Store) FindLetters(ctx context.Context, number string, mchid pay.MchID) ([]pay.DeliveryID, error) {
+	if number == "" || legible(number) != number || legible(string(mchid)) != string(mchid) {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	var ids []pay.DeliveryID
+	err := s.db.SelectContext(ctx, &ids, findLettersSQL, number, asUUID(number), string(mchid), maxMatches)
+	return ids, failed(ctx, "find letters", err)
 }
 
 // asUUID is a text as the UUID that it writes, or NULL.

@@ -93,6 +93,21 @@ func TestFindOrders_a_letter_leads_nowhere_without_its_order(t *testing.T) {
 	early := arrived(payment(order("T-early-000001"), "4200"))
 	b.settle(early)
 	require.Empty(t, b.find(string(early.Delivery.ID), ""))
+	later := arrived(payment(order("T-early-000001"), "4201"))
+	b.settle(later)
+	for number, want := range map[string][]pay.DeliveryID{
+		string(early.Delivery.ID): {early.Delivery.ID}, "4200": {early.Delivery.ID}, "T-early-000001": {later.Delivery.ID, early.Delivery.ID},
+		"": nil, "nothing": nil, "\xff": nil, uuid.NewString(): nil,
+	} {
+		for _, mchid := range []pay.MchID{"", shop} {
+			letters, err := b.FindLetters(t.Context(), number, mchid)
+			require.NoError(t, err)
+			require.Equal(t, want, letters, number)
+		}
+		letters, err := b.FindLetters(t.Context(), number, other)
+		require.NoError(t, err)
+		require.Empty(t, letters, number)
+	}
 	o := b.placeAs("T-early-000001")
 	require.Equal(t, []pay.Match{{MchID: shop, OutTradeNo: o.OutTradeNo, FoundBy: pay.FoundByDeliveryID}}, b.find(string(early.Delivery.ID), ""))
 	require.Equal(t, pay.FoundByTransactionID, b.find("4200", "")[0].FoundBy)
