@@ -187,6 +187,11 @@ func document[T any](raw json.RawMessage, err error) (T, json.RawMessage, error)
 }
 
 func (r remote) away(err error) error {
+	if errors.Is(err, context.Canceled) {
+		e := problem.New(problem.Unavailable, "interrupted before the console answered")
+		e.NextStep = "What was asked for may have been done all the same: look at `fenflow audit ls`, or run the command again."
+		return e
+	}
 	var inner *url.Error
 	if errors.As(err, &inner) {
 		err = inner.Err // its text repeats the address

@@ -119,6 +119,22 @@ func TestReplay_stops_where_it_is(t *testing.T) {
 	require.Contains(t, out.String(), "Stopped; 0 dead letters more had not been asked for. The same command can be run again.")
 }
 
+func TestInterrupt_is_no_fault_of_the_console(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(t.Context())
+	console := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		stop()
+		<-r.Context().Done()
+	}))
+	t.Cleanup(console.Close)
+	env := map[string]string{"FENFLOW_URL": console.URL, "FENFLOW_TOKEN": reader}
+	var out, errs strings.Builder
+	exit := cli.Run(ctx, cli.Deps{Stdout: &out, Stderr: &errs, Lookup: func(name string) (string, bool) { v, ok := env[name]; return v, ok }}, []string{"status"})
+	require.Equal(t, 7, exit)
+	require.Contains(t, errs.String(), "interrupted before the console answered")
+	require.NotContains(t, errs.String(), "FEN-5004")
+}
+
 func TestSince_is_counted_from_now(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 6, 3, 12, 0, 0, 0, time.UTC) // orders are answered up to the end of May
