@@ -21,27 +21,30 @@ type Tokens interface {
 // authorize finds out whose request this is. A text that cannot be a token costs
 // as much as one that is not known: its sum is looked up, too.
 func (a *API) authorize(w http.ResponseWriter, r *http.Request) (pay.Token, error) {
-	from := placeOf(r.RemoteAddr)
-	if wait := a.lockout.wait(from); wait > 0 {
+	text, given := bearer(r)
+	if !tokenShape.MatchString(text) {
+		text = ""
+	}
+	who := trust{placeOf(r.RemoteAddr), sha256.Sum256([]byte(text))}
+	if wait := a.lockout.wait(who.place); wait > 0 && !a.trusted.has(who) {
 		return pay.Token{}, a.slowDown(w, refusedLockedOut, wait, "this address sent too many unknown tokens")
 	}
-	text, given := bearer(r)
 	if !given {
 		a.metrics.refused.WithLabelValues(refusedNoToken).Inc()
 		return pay.Token{}, problem.New(problem.TokenRejected, "")
 	}
-	if !tokenShape.MatchString(text) {
-		text = ""
-	}
-	token, known, err := a.Tokens.TokenBySum(r.Context(), sha256.Sum256([]byte(text)))
+	token, known, err := a.Tokens.TokenBySum(r.Context(), who.sum)
 	switch {
 	case err != nil:
 		return pay.Token{}, a.known(err)
 	case !known || text == "":
-		a.lockout.failed(from)
+		a.trusted.drop(who)
+		a.lockout.failed(who.place)
 		a.metrics.refused.WithLabelValues(refusedUnknownToken).Inc()
 		return pay.Token{}, problem.New(problem.TokenRejected, "")
-	case !a.pace.allow(token.ID):
+	}
+	a.trusted.add(who)
+	if !a.pace.allow(token.ID) {
 		return pay.Token{}, a.slowDown(w, refusedTooFast, time.Second, "token "+strconv.Quote(token.Name)+" is used more than "+strconv.Itoa(requestsPerSecond)+" times a second")
 	}
 	return token, nil

@@ -85,9 +85,9 @@ func TestLockout_slows_guessing_and_ends(t *testing.T) {
 	for range 10 {
 		require.Equal(t, http.StatusUnauthorized, ask("192.0.2.1:1", unknown).status)
 	}
-	for _, token := range []string{unknown, s.read} {
+	for _, token := range []string{unknown, s.read, ""} {
 		locked := ask("192.0.2.1:2", token)
-		require.Equal(t, http.StatusTooManyRequests, locked.status, "known tokens, too: the answer tells nothing")
+		require.Equal(t, http.StatusTooManyRequests, locked.status, "tokens that are good, too, if they were not seen there before")
 		require.Equal(t, "60", locked.header.Get("Retry-After"))
 		require.Equal(t, "FEN-3009", locked.problem(t).Code)
 	}
@@ -97,6 +97,30 @@ func TestLockout_slows_guessing_and_ends(t *testing.T) {
 	s.clock.Advance(time.Second)
 	require.Equal(t, http.StatusOK, ask("192.0.2.1:3", s.read).status)
 	require.Equal(t, http.StatusUnauthorized, ask("192.0.2.1:3", unknown).status, "and counting begins anew")
+}
+
+func TestLockout_spares_who_was_there_before(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	ask := func(from, token string) int {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, statusPath, nil)
+		r.RemoteAddr = from
+		r.Header.Set("Authorization", "Bearer "+token)
+		return s.send(r).status
+	}
+	leaver := s.mint("leaver", pay.TokenRead)
+	for _, token := range []string{s.read, leaver} {
+		require.Equal(t, http.StatusOK, ask("192.0.2.1:1", token))
+	}
+	for range 20 {
+		ask("192.0.2.1:2", "fft_"+strings.Repeat("b", 43))
+	}
+	require.Equal(t, http.StatusOK, ask("192.0.2.1:3", s.read), "somebody else behind that address sent them")
+	require.Equal(t, http.StatusTooManyRequests, ask("192.0.2.1:3", s.operate))
+	_, err := s.RevokeToken(t.Context(), "leaver", "cli:test")
+	require.NoError(t, err)
+	require.Equal(t, http.StatusUnauthorized, ask("192.0.2.1:3", leaver), "it is looked up all the same")
+	require.Equal(t, http.StatusTooManyRequests, ask("192.0.2.1:3", leaver), "and then forgotten")
 }
 
 func TestPace_keeps_a_token_to_its_speed(t *testing.T) {

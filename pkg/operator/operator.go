@@ -37,6 +37,7 @@ type API struct {
 	Options
 
 	lockout *lockout
+	trusted *trusted
 	pace    *pace
 	metrics *metrics
 	router  http.Handler
@@ -44,7 +45,7 @@ type API struct {
 
 // New makes the API.
 func New(o Options) *API {
-	a := &API{Options: o, lockout: newLockout(o.Now), pace: newPace(o.Now), metrics: newMetrics(o.Registry)}
+	a := &API{Options: o, lockout: newLockout(o.Now), trusted: newTrusted(o.Now), pace: newPace(o.Now), metrics: newMetrics(o.Registry)}
 	r := chi.NewRouter()
 	r.Use(a.recoverer, routeAnyMethod)
 	r.NotFound(a.handle("none", func(w http.ResponseWriter, r *http.Request) error {
