@@ -196,9 +196,7 @@ func (s *Service) policiesOf(mchid pay.MchID) pay.Policies {
 	if !known {
 		return pay.Policies{}
 	}
-	policies := credentials.Merchant.Policies
-	policies.RefundFunds = credentials.Merchant.RefundFunds
-	return policies
+	return credentials.Merchant.Rules()
 }
 
 // report writes the command's one line.

@@ -33,6 +33,14 @@ type APIKey struct {
 	SHA256 [32]byte
 }
 
+// Rules are what the merchant wants done with money that does not fit, and where
+// a refund that follows from them is paid from.
+func (m Merchant) Rules() pay.Policies {
+	rules := m.Policies
+	rules.RefundFunds = m.RefundFunds
+	return rules
+}
+
 // HasApp says whether the merchant takes payments in an app.
 func (m Merchant) HasApp(id pay.AppID) bool {
 	return slices.ContainsFunc(m.Apps, func(a App) bool { return a.AppID == id })

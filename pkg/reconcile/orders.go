@@ -81,6 +81,7 @@ func (s *Service) CheckOrder(ctx context.Context, mchid pay.MchID, no pay.OutTra
 		}
 		return nil
 	}
+	s.heard(claimed.Lease, orderLease)
 	s.crew.run(at, func() { s.lookAt(context.WithoutCancel(ctx), claimed.Orders[0], claimed.Lease, true) })
 	return nil
 }

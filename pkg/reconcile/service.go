@@ -200,7 +200,5 @@ func (s *Service) policiesOf(mchid pay.MchID) pay.Policies {
 	if !known {
 		return pay.Policies{}
 	}
-	policies := credentials.Merchant.Policies
-	policies.RefundFunds = credentials.Merchant.RefundFunds
-	return policies
+	return credentials.Merchant.Rules()
 }

@@ -51,9 +51,7 @@ func (s *Service) policiesOf(mchid pay.MchID) pay.Policies {
 	if !known {
 		return pay.Policies{}
 	}
-	policies := credentials.Merchant.Policies
-	policies.RefundFunds = credentials.Merchant.RefundFunds
-	return policies
+	return credentials.Merchant.Rules()
 }
 
 // broken is the letter for an entry that the database refuses. Only what we

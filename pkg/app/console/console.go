@@ -17,8 +17,8 @@ func Main(ctx context.Context, env boot.Env) error {
 	if env.Config.Listen.Console == "" {
 		return problem.New(problem.Config, "listen.console is off: there is nothing to serve")
 	}
-	begun := &start{}
-	env.Health.Add("start", begun.check)
+	begun := &boot.Start{}
+	env.Health.Add("start", begun.Check)
 	books, err := open(ctx, env, begun)
 	if err != nil {
 		return err
@@ -36,7 +36,7 @@ func Main(ctx context.Context, env boot.Env) error {
 	if err != nil {
 		return err
 	}
-	begun.done()
+	begun.Done()
 	if err := s.serve(ctx); err != nil {
 		return fmt.Errorf("serve operators: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/fenflow/fenflow/pkg/app/boot"
 	"github.com/fenflow/fenflow/pkg/problem"
 )
 
@@ -44,7 +45,7 @@ func (r *role) open(ctx context.Context, name, address string, t times, public b
 	if err != nil {
 		return problem.Newf(problem.Config, "%s: %v", name, err)
 	}
-	listener = limit(listener, r.Config.Listen.MaxConnections)
+	listener = boot.Limit(listener, r.Config.Listen.MaxConnections)
 	s := &server{name: name, listener: listener, http: &http.Server{
 		Handler: h, ReadHeaderTimeout: t.header, ReadTimeout: t.read, WriteTimeout: t.write, IdleTimeout: t.idle,
 		MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(r.Logger.With("listener", name).Handler(), slog.LevelDebug),

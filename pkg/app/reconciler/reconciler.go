@@ -21,8 +21,8 @@ func Main(ctx context.Context, env boot.Env) error {
 	if err != nil {
 		return err
 	}
-	begun := &start{}
-	env.Health.Add("start", begun.check)
+	begun := &boot.Start{}
+	env.Health.Add("start", begun.Check)
 	books, err := open(ctx, env, begun)
 	if err != nil {
 		return err
@@ -34,10 +34,10 @@ func Main(ctx context.Context, env boot.Env) error {
 	}()
 	env.Health.Add("postgres", books.Ping)
 	r := &role{env: env, books: books, merchants: known, service: wire(env, books, known)}
-	if err := begun.insist(ctx, env.Logger, "load platform certificates", func() error { return known.load(ctx, books) }); err != nil {
+	if err := begun.Insist(ctx, env.Logger, "load platform certificates", store.Retryable, func() error { return known.load(ctx, books) }); err != nil {
 		return err
 	}
-	begun.done()
+	begun.Done()
 	return r.run(ctx)
 }
 

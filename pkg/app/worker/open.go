@@ -28,7 +28,7 @@ const drainTimeout = 5 * time.Second
 // open connects to database and broker, and waits for them without end. What
 // waiting cannot mend ends the role: a schema that is older than the program,
 // credentials that are refused.
-func open(ctx context.Context, env boot.Env, begun *start) (p parts, err error) {
+func open(ctx context.Context, env boot.Env, begun *boot.Start) (p parts, err error) {
 	defer func() {
 		if err != nil {
 			p.close(env.Logger)
@@ -36,14 +36,14 @@ func open(ctx context.Context, env boot.Env, begun *start) (p parts, err error) 
 	}()
 	url := env.Config.Postgres.URL.Reveal()
 	config := store.Config{URL: url, MaxConns: env.Config.Postgres.MaxConnections, RequireStandby: env.Config.Postgres.Standby == "required", Name: "fenflow-worker"}
-	if err := begun.insist(ctx, env.Logger, "open database", func() (err error) { p.settlement, err = store.Open(ctx, config); return err }); err != nil {
+	if err := begun.Insist(ctx, env.Logger, "open database", store.Retryable, func() (err error) { p.settlement, err = store.Open(ctx, config); return err }); err != nil {
 		return p, err
 	}
 	if err := refusePending(ctx, url); err != nil {
 		return p, err
 	}
 	config.Name = "fenflow-worker-commands"
-	if err := begun.insist(ctx, env.Logger, "open database", func() (err error) { p.commands, err = store.Open(ctx, config); return err }); err != nil {
+	if err := begun.Insist(ctx, env.Logger, "open database", store.Retryable, func() (err error) { p.commands, err = store.Open(ctx, config); return err }); err != nil {
 		return p, err
 	}
 	p.bus, err = bus.Connect(ctx, bus.Config{
@@ -58,7 +58,7 @@ func open(ctx context.Context, env boot.Env, begun *start) (p parts, err error) 
 	}
 	env.Health.Add("postgres", p.settlement.Ping)
 	env.Health.Add("nats", p.connected)
-	return p, begun.insist(ctx, env.Logger, "ensure streams", func() error { return p.bus.EnsureStreams(ctx) })
+	return p, begun.Insist(ctx, env.Logger, "ensure streams", store.Retryable, func() error { return p.bus.EnsureStreams(ctx) })
 }
 
 func (p parts) connected(context.Context) error {

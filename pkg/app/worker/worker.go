@@ -37,8 +37,8 @@ type worker struct {
 
 // Main runs the worker until ctx ends.
 func Main(ctx context.Context, env boot.Env) error {
-	begun := &start{}
-	env.Health.Add("start", begun.check)
+	begun := &boot.Start{}
+	env.Health.Add("start", begun.Check)
 	known, err := newMerchants(env)
 	if err != nil {
 		return err
@@ -50,7 +50,7 @@ func Main(ctx context.Context, env boot.Env) error {
 	defer parts.close(env.Logger)
 	w := wire(env, parts, known)
 	env.Health.Add("durability", w.proof.check)
-	begun.done()
+	begun.Done()
 	return w.run(ctx)
 }
 
@@ -126,7 +126,7 @@ func (w *worker) run(ctx context.Context) error {
 // keepCertificates loads what is known from before, then fetches for ever.
 func (w *worker) keepCertificates(ctx context.Context) error {
 	for _, mchid := range w.merchants.All() {
-		if err := (&start{}).insist(ctx, w.env.Logger, "load platform certificates", func() error { return w.certs.Load(ctx, mchid) }); err != nil {
+		if err := (&boot.Start{}).Insist(ctx, w.env.Logger, "load platform certificates", store.Retryable, func() error { return w.certs.Load(ctx, mchid) }); err != nil {
 			return err
 		}
 	}

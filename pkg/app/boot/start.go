@@ -1,4 +1,4 @@
-package worker
+package boot
 
 import (
 	"context"
@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/fenflow/fenflow/pkg/store"
+	"github.com/fenflow/fenflow/pkg/problem"
 )
 
 // The pauses of whatever waits for our own database or broker.
@@ -17,27 +17,22 @@ const (
 	lastPause  = 5 * time.Second
 )
 
-// start is how far the role has come, for its health.
-type start struct {
+// Start is how far a role has come, for its health.
+type Start struct {
 	mu      sync.Mutex
 	ended   bool
 	waiting string
 }
 
-func (s *start) done() {
+// Done says that everything is open.
+func (s *Start) Done() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ended = true
 }
 
-func (s *start) wait(text string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.waiting = text
-}
-
-// check is the health check: not ready before everything is open.
-func (s *start) check(context.Context) error {
+// Check is the health check: not ready before everything is open.
+func (s *Start) Check(context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -49,8 +44,10 @@ func (s *start) check(context.Context) error {
 	return errors.New("starting")
 }
 
-// insist repeats a step until it works, and tells once that it waits.
-func (s *start) insist(ctx context.Context, log *slog.Logger, name string, step func() error) error {
+// Insist repeats a step until it works, and tells once that it waits. What
+// waiting cannot mend ends the role: an error that does not pass, and a schema
+// older than the program.
+func (s *Start) Insist(ctx context.Context, log *slog.Logger, name string, passes func(error) bool, step func() error) error {
 	told := false
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		err := step()
@@ -59,7 +56,7 @@ func (s *start) insist(ctx context.Context, log *slog.Logger, name string, step 
 			return nil
 		case ctx.Err() != nil:
 			return fmt.Errorf("%s: %w", name, ctx.Err())
-		case !store.Retryable(err):
+		case !passes(err), problem.KindOf(err) == problem.MigrationsPending:
 			return fmt.Errorf("%s: %w", name, err)
 		case !told:
 			told = true
@@ -74,4 +71,10 @@ func (s *start) insist(ctx context.Context, log *slog.Logger, name string, step 
 			return fmt.Errorf("%s: %w", name, ctx.Err())
 		}
 	}
+}
+
+func (s *Start) wait(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting = text
 }
