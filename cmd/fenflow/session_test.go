@@ -14,12 +14,16 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
 
+	"github.com/fenflow/fenflow/pkg/app/devstack"
 	"github.com/fenflow/fenflow/pkg/pay"
 	"github.com/fenflow/fenflow/pkg/store"
 	"github.com/fenflow/fenflow/pkg/testkit"
 )
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "role" {
+		os.Exit(devstack.Main(os.Args[1:], stackRoles(), os.Stdout, os.Stderr))
+	}
 	testscript.Main(m, map[string]func(){"fenflow": main})
 }
 

@@ -28,9 +28,12 @@ const (
 	headerTrace       = "Traceparent"
 )
 
-// replyPrefix is where results of commands may go: the inboxes of the API
-// listener. The worker sends them nowhere else, whatever a command says.
-const replyPrefix = "_INBOX_api."
+// mayReply says where results of commands may go: the inboxes of the API
+// listener and of the console. The worker sends them nowhere else, whatever a
+// command says.
+func mayReply(inbox string) bool {
+	return strings.HasPrefix(inbox, "_INBOX_api.") || strings.HasPrefix(inbox, "_INBOX_console.")
+}
 
 // PublishCommand returns nil once the command is stored. A repeat of the same
 // command within two minutes is stored once.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -103,14 +102,14 @@ func (b *Bus) runCommand(ctx context.Context, msg jetstream.Msg, o CommandOption
 }
 
 // reply sends the result where the caller waits. A reply subject is only
-// believed inside the API's inboxes: the worker may publish events, and must
+// believed inside the inboxes of the API and the console: the worker may publish events, and must
 // not be made to publish one by a command that names such a subject.
 func (b *Bus) reply(c pay.Command, result pay.CommandResult) error {
 	switch {
 	case c.Reply == "":
 		return nil
-	case !strings.HasPrefix(c.Reply, replyPrefix):
-		return fmt.Errorf("reply to command: %q is no inbox of the API", c.Reply)
+	case !mayReply(c.Reply):
+		return fmt.Errorf("reply to command: %q is no inbox of the API or the console", c.Reply)
 	}
 	data, err := writeResult(result)
 	if err != nil {

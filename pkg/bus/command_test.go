@@ -56,7 +56,7 @@ func TestSubmitCommand_brings_the_result_back(t *testing.T) {
 	require.True(t, replied)
 	require.Equal(t, resultOf(sent), result)
 	got := <-seen
-	require.Contains(t, got.Reply, replyPrefix)
+	require.True(t, mayReply(got.Reply), got.Reply)
 	got.Reply = ""
 	require.Equal(t, sent, got)
 }

@@ -24,6 +24,8 @@ type Books interface {
 // Options are what an API works with.
 type Options struct {
 	Books     Books
+	Worker    Worker   // nil: no NATS is configured, and what takes a worker is refused
+	Commands  Commands // nil as Worker
 	Tokens    Tokens
 	Merchants []pay.MchID      // configured; the status names them before their notifications were judged
 	Retryable func(error) bool // whether a call of the books that failed may work later
@@ -72,6 +74,7 @@ func New(o Options) *API {
 	a.route(r, http.MethodPost, "/operator/v1/dead-letters/{delivery_id}/replay", a.replayLetter)
 	a.route(r, http.MethodPost, "/operator/v1/dead-letter-replays", a.replayLetters)
 	a.route(r, http.MethodGet, "/operator/v1/audit", a.listAudit)
+	// Each noun lists its own routes beside its handlers.
 	a.router = r
 	return a
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fenflow/fenflow/pkg/app/boot"
+	"github.com/fenflow/fenflow/pkg/bus"
 	"github.com/fenflow/fenflow/pkg/operator"
 	"github.com/fenflow/fenflow/pkg/pay"
 	"github.com/fenflow/fenflow/pkg/problem"
@@ -29,9 +30,18 @@ func Main(ctx context.Context, env boot.Env) error {
 		}
 	}()
 	env.Health.Add("postgres", books.Ping)
-	api := operator.New(operator.Options{
+	options := operator.Options{
 		Books: books, Tokens: books, Merchants: merchants(env), Retryable: store.Retryable, Now: time.Now, Log: env.Logger, Registry: env.Registry,
-	})
+	}
+	broker, err := connect(ctx, env)
+	if err != nil {
+		return err
+	}
+	if broker != nil {
+		defer broker.Close()
+		options.Worker, options.Commands = broker, broker
+	}
+	api := operator.New(options)
 	s, err := listen(ctx, env, api.Handler())
 	if err != nil {
 		return err
@@ -41,6 +51,22 @@ func Main(ctx context.Context, env boot.Env) error {
 		return fmt.Errorf("serve operators: %w", err)
 	}
 	return nil
+}
+
+// connect joins the broker, which may be away: what takes a worker is answered 503
+// then. Without nats.url the console reads and acts on the books alone.
+func connect(ctx context.Context, env boot.Env) (*bus.Bus, error) {
+	if env.Config.NATS.URL == "" {
+		env.Logger.WarnContext(ctx, "nats.url is not set: what takes a worker is refused")
+		return nil, nil //nolint:nilnil // no broker is no error
+	}
+	b, err := bus.Connect(ctx, bus.Config{
+		URL: env.Config.NATS.URL, Role: "console", Password: env.Config.NATSPassword("console").Reveal(), Logger: env.Logger,
+	})
+	if err != nil {
+		return nil, problem.Wrap(problem.BrokerUnavailable, err, "NATS refuses the console")
+	}
+	return b, nil
 }
 
 func merchants(env boot.Env) []pay.MchID {

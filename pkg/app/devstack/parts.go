@@ -189,7 +189,8 @@ func (s *Stack) startConsole(ctx context.Context) (err error) {
 		return fmt.Errorf("make a token: %w", err)
 	}
 	s.token = token
-	env := append(s.addresses(), "FENFLOW_LISTEN_ADMIN="+address(s.ports.consoleAdmin), "FENFLOW_LISTEN_CONSOLE="+address(s.ports.console),
+	env := append(environment(s.passwords, "console"), s.addresses()...)
+	env = append(env, "FENFLOW_LISTEN_ADMIN="+address(s.ports.consoleAdmin), "FENFLOW_LISTEN_CONSOLE="+address(s.ports.console),
 		"FENFLOW_POSTGRES_URL="+s.postgres.URL(databaseName))
 	if err := s.role(ctx, "console", env, "role", "console"); err != nil {
 		return err

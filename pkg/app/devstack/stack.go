@@ -143,6 +143,22 @@ func (s *Stack) ConsoleURL() string { return httpURL(s.ports.console) }
 // NotifyURL is the base of the address that WeChat Pay posts to.
 func (s *Stack) NotifyURL() string { return httpURL(s.ports.notify) }
 
+// Token is an operator's; it is empty without a console.
+func (s *Stack) Token() string { return s.token }
+
+// Merchant is the test merchant, its shop's API key included.
+func (s *Stack) Merchant() simulator.Merchant { return s.merchant }
+
+// ConfigFile is the fenflow.yaml of the roles.
+func (s *Stack) ConfigFile() string { return s.options.path("merchant", "fenflow.yaml") }
+
+// Environment is what a program beside the stack needs to reach all of it as one
+// role (a user of deploy/nats.conf), as variables.
+func (s *Stack) Environment(users ...string) []string {
+	env := append(environment(s.passwords, users...), s.addresses()...)
+	return append(append(env, s.waits...), "FENFLOW_POSTGRES_URL="+s.postgres.URL(databaseName), "FENFLOW_REDIS_URL="+s.redis.URL())
+}
+
 // SimulatorURL is the base of the stand-in platform.
 func (s *Stack) SimulatorURL() string { return httpURL(s.ports.simulator) }
 
