@@ -42,13 +42,15 @@ func stackRoles() map[string]devstack.Role {
 }
 
 // startStack brings up all of fenflow, with the stand-in WeChat Pay.
-func startStack(t *testing.T) *devstack.Stack {
+func startStack(t *testing.T, with func(*devstack.Options)) *devstack.Stack {
 	t.Helper()
 	dir := t.TempDir()
 	for _, d := range []string{filepath.Dir(dir), dir} { // as root, PostgreSQL runs as another user, who must pass through
 		require.NoError(t, os.Chmod(d, 0o711))
 	}
-	stack, err := devstack.Start(t.Context(), devstack.Options{Dir: dir, Console: true, FreePort: true, Speed: 60, RefundSpeed: 60, Log: t.Output()})
+	options := devstack.Options{Dir: dir, Console: true, FreePort: true, Speed: 60, RefundSpeed: 60, Log: t.Output()}
+	with(&options)
+	stack, err := devstack.Start(t.Context(), options)
 	require.NoError(t, err)
 	t.Cleanup(stack.Stop)
 	return stack
@@ -64,7 +66,7 @@ func startStack(t *testing.T) *devstack.Stack {
 //	tidy, keep NAME              as in TestSessions
 func TestStackSessions(t *testing.T) {
 	t.Parallel()
-	stack := startStack(t)
+	stack := startStack(t, func(*devstack.Options) {})
 	testscript.Run(t, stackParams(stack, "testdata/stack"))
 }
 
@@ -89,7 +91,7 @@ func stackParams(stack *devstack.Stack, dir string) testscript.Params {
 		Setup: func(e *testscript.Env) error {
 			for _, variable := range append(stack.Environment("console", "worker"),
 				"FENFLOW_URL="+stack.ConsoleURL(), "FENFLOW_TOKEN="+stack.Token(), "MCHID="+stack.Merchant().Mchid, "APPID="+stack.Merchant().Appid,
-				"NOTIFY="+stack.NotifyURL(), "SIMULATOR="+stack.SimulatorURL(), "MERCHANT="+filepath.Dir(stack.ConfigFile()),
+				"NOTIFY="+stack.NotifyURL(), "SIMULATOR="+stack.SimulatorURL(), "MERCHANT="+filepath.Dir(stack.ConfigFile("console")),
 				"NO_COLOR=1", "USER=ada", "GORACE=atexit_sleep_ms=0") {
 				name, value, _ := strings.Cut(variable, "=")
 				e.Setenv(name, value)
