@@ -57,17 +57,22 @@ func startStack(t *testing.T, with func(*devstack.Options)) *devstack.Stack {
 }
 
 // TestStackSessions are an operator's on a whole fenflow, which all of them
-// share: each script has numbers of its own. Beside testscript's own commands:
+// share: each script has numbers of its own. What they print and what the roles
+// log holds no secret. Beside testscript's own commands:
 //
 //	shop METHOD PATH [BODY]      asks the business API as the test merchant's shop
 //	control METHOD PATH [BODY]   asks the stand-in WeChat Pay (/control/…)
 //	await REGEXP PROGRAM ARGS…   runs it until its output matches; stdout is the last output
 //	psql STATEMENT               prints the rows, a column each separated by |
 //	tidy, keep NAME              as in TestSessions
-func TestStackSessions(t *testing.T) {
+func TestStackSessions(t *testing.T) { //nolint:tparallel // the scripts are; the group waits for them
 	t.Parallel()
 	stack := startStack(t, func(*devstack.Options) {})
-	testscript.Run(t, stackParams(stack, "testdata/stack"))
+	said := &spoken{}
+	t.Run("scripts", func(t *testing.T) { // returns when all scripts have ended
+		testscript.RunT(recorded{t, said}, stackParams(stack, "testdata/stack"))
+	})
+	requireNoSecret(t, stack, said)
 }
 
 func stackParams(stack *devstack.Stack, dir string) testscript.Params {

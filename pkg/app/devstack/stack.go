@@ -150,6 +150,9 @@ func (s *Stack) Token() string { return s.token }
 // Merchant is the test merchant, its shop's API key included.
 func (s *Stack) Merchant() simulator.Merchant { return s.merchant }
 
+// LogDir holds a file for each process.
+func (s *Stack) LogDir() string { return s.options.path("log") }
+
 // ConfigFile is the fenflow.yaml that a role reads.
 func (s *Stack) ConfigFile(role string) string {
 	if slices.Contains(s.options.OwnConfig, role) {
