@@ -106,6 +106,11 @@ type Anomaly struct {
 	OutRefundNo   string `json:"out_refund_no,omitempty"` // of refund_overrun
 	ExpectedFen   int64  `json:"expected_fen"`
 	ActualFen     int64  `json:"actual_fen"`
+
+	// Decision is accept or refund, and empty while nobody decided. An order is
+	// delivered on order.paid only, whatever was decided.
+	Decision  string     `json:"decision,omitempty"`
+	DecidedAt *time.Time `json:"decided_at,omitempty"`
 }
 
 // Parse reads one event and refuses what is not one, so that a subscriber

@@ -116,7 +116,7 @@ func attemptOf(a pay.Attempt) attemptDocument {
 	}
 }
 
-func anomalyOf(a pay.DecidedAnomaly) anomalyDocument {
+func anomalyOf(a pay.Anomaly) anomalyDocument {
 	return anomalyDocument{
 		Kind: string(a.Kind), TransactionID: string(a.TransactionID), OutRefundNo: string(a.OutRefundNo), Policy: string(a.Policy), State: string(a.State),
 		ExpectedFen: int64(a.ExpectedFen), ActualFen: int64(a.ActualFen), ObservedAt: a.ObservedAt, DecidedAt: a.DecidedAt,
