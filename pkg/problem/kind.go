@@ -46,6 +46,7 @@ const (
 	UnknownNumber   Kind = "unknown_number"
 	UnknownLetter   Kind = "unknown_letter"
 	UnknownToken    Kind = "unknown_token"
+	UnknownAnomaly  Kind = "unknown_anomaly"
 )
 
 // Outcomes of commands (FEN-4xxx).
@@ -66,6 +67,10 @@ const (
 	LetterSettled     Kind = "letter_settled"
 	TokenNameTaken    Kind = "token_name_taken"
 	NotReplayable     Kind = "not_replayable"
+
+	AnomalyDecided   Kind = "anomaly_decided"
+	MoneyLeaves      Kind = "money_leaves"
+	AmbiguousAnomaly Kind = "ambiguous_anomaly"
 )
 
 // What fenflow leans on (FEN-5xxx).

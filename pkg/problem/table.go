@@ -36,6 +36,7 @@ func Table() []Entry {
 		{UnknownNumber, "FEN-3011", "number leads to no order", "Compare it with its source, character by character, and leave out `mchid`. Messages that could not be settled are among the dead letters: `fenflow dead-letter ls`.", http.StatusNotFound, Ack, ExitNotFound},
 		{UnknownLetter, "FEN-3012", "there is no such dead letter", "Dead letters are named by their delivery id; `fenflow dead-letter ls` lists them.", http.StatusNotFound, Ack, ExitNotFound},
 		{UnknownToken, "FEN-3013", "there is no live token of this name", "`fenflow token ls` lists all tokens, revoked ones too.", http.StatusNotFound, Ack, ExitNotFound},
+		{UnknownAnomaly, "FEN-3022", "nothing is odd about this payment", "Anomalies are named by WeChat Pay's transaction_id; `fenflow anomaly ls` lists the open ones, and `fenflow order show` tells everything about a payment.", http.StatusNotFound, Ack, ExitNotFound},
 
 		{Conflict, "FEN-4001", "number is taken by another order", "Use a new out_trade_no, or repeat the first request unchanged.", http.StatusConflict, Ack, ExitRefused},
 		{Refused, "FEN-4002", "refused for good", "The reason is in the message; a repeat of the same request ends the same way.", http.StatusUnprocessableEntity, Ack, ExitRefused},
@@ -52,6 +53,9 @@ func Table() []Entry {
 		{LetterSettled, "FEN-4013", "dead letter is settled, discarded or being replayed", "Nothing is left to do with what is settled or discarded. If it is being replayed, read it again in a minute.", http.StatusConflict, Ack, ExitRefused},
 		{TokenNameTaken, "FEN-4014", "a live token has this name already", "Choose another name, or revoke that token first: `fenflow token revoke NAME`.", http.StatusConflict, Ack, ExitRefused},
 		{NotReplayable, "FEN-4015", "dead letter is no notification, so it cannot be replayed", "Look at it with `fenflow dead-letter show ID`, settle by hand what it means, and discard it with `fenflow dead-letter discard ID --reason TEXT`.", http.StatusUnprocessableEntity, Ack, ExitRefused},
+		{AnomalyDecided, "FEN-4025", "it was decided otherwise", "The first decision stands; the message says whose it was. `fenflow anomaly show TRANSACTION_ID` tells what became of the money. Money of an order that is paid goes back with `POST /v1/refunds`.", http.StatusConflict, Ack, ExitRefused},
+		{MoneyLeaves, "FEN-4026", "money that is to be kept is on its way back", "Wait until the refund in the message has ended (`fenflow order show` follows it); if it came to nothing, decide again. What went back already cannot be accepted.", http.StatusConflict, Ack, ExitRefused},
+		{AmbiguousAnomaly, "FEN-4027", "payment has several anomalies", "Say which one with `kind`, `out_refund_no` and `mchid`; the message lists them.", http.StatusConflict, Ack, ExitRefused},
 
 		{BrokerUnavailable, "FEN-5001", "NATS cannot be reached, or is full or slow", "Check NATS and its stream limits; nothing was acknowledged, so WeChat Pay and shops repeat.", http.StatusServiceUnavailable, Retry, ExitUnavailable},
 		{DatabaseUnavailable, "FEN-5002", "PostgreSQL cannot be reached", "Check PostgreSQL and `postgres.url`; messages wait in NATS meanwhile.", http.StatusServiceUnavailable, Retry, ExitUnavailable},
