@@ -22,6 +22,21 @@ const (
 	TokenScopes = "token.Scopes"
 )
 
+// Defines values for AnomalyKind.
+const (
+	AmountMismatch AnomalyKind = "amount_mismatch"
+	DoublePayment  AnomalyKind = "double_payment"
+	LatePayment    AnomalyKind = "late_payment"
+	RefundOverrun  AnomalyKind = "refund_overrun"
+)
+
+// Defines values for AnomalyState.
+const (
+	AnomalyStateAccepted AnomalyState = "accepted"
+	AnomalyStateOpen     AnomalyState = "open"
+	AnomalyStateRefunded AnomalyState = "refunded"
+)
+
 // Defines values for FoundBy.
 const (
 	FoundByDeliveryID     FoundBy = "delivery_id"
@@ -46,11 +61,11 @@ const (
 
 // Defines values for LetterState.
 const (
-	Discarded LetterState = "discarded"
-	Open      LetterState = "open"
-	Replaying LetterState = "replaying"
-	Resolved  LetterState = "resolved"
-	Waiting   LetterState = "waiting"
+	LetterStateDiscarded LetterState = "discarded"
+	LetterStateOpen      LetterState = "open"
+	LetterStateReplaying LetterState = "replaying"
+	LetterStateResolved  LetterState = "resolved"
+	LetterStateWaiting   LetterState = "waiting"
 )
 
 // Defines values for MomentKind.
@@ -98,15 +113,77 @@ const (
 
 // Anomaly defines model for Anomaly.
 type Anomaly struct {
-	ActualFen     int64      `json:"actual_fen"`
-	DecidedAt     *time.Time `json:"decided_at,omitempty"`
-	ExpectedFen   int64      `json:"expected_fen"`
-	Kind          string     `json:"kind"`
-	ObservedAt    time.Time  `json:"observed_at"`
-	OutRefundNo   *string    `json:"out_refund_no,omitempty"`
-	Policy        string     `json:"policy"`
-	State         string     `json:"state"`
-	TransactionID string     `json:"transaction_id"`
+	ActualFen int64 `json:"actual_fen"`
+
+	// DecidedAt of the decision; without one, when all of the money was back
+	DecidedAt *time.Time `json:"decided_at,omitempty"`
+
+	// DecidedBy policy, or an operator such as token:ada
+	DecidedBy *string `json:"decided_by,omitempty"`
+
+	// Decision accept or refund; absent while nobody decided
+	Decision       *string   `json:"decision,omitempty"`
+	DecisionReason *string   `json:"decision_reason,omitempty"`
+	ExpectedFen    int64     `json:"expected_fen"`
+	Kind           string    `json:"kind"`
+	Mchid          string    `json:"mchid"`
+	ObservedAt     time.Time `json:"observed_at"`
+	OutRefundNo    *string   `json:"out_refund_no,omitempty"`
+	OutTradeNo     string    `json:"out_trade_no"`
+	Policy         string    `json:"policy"`
+	State          string    `json:"state"`
+	TransactionID  string    `json:"transaction_id"`
+}
+
+// AnomalyChoice What a decision would do if it were taken now.
+type AnomalyChoice struct {
+	Detail string `json:"detail"`
+
+	// OrderPaid `order.paid` would be told: the order is to be delivered
+	OrderPaid bool `json:"order_paid"`
+
+	// OutRefundNo the refund that would be made
+	OutRefundNo *string `json:"out_refund_no,omitempty"`
+	Possible    bool    `json:"possible"`
+	RefundFen   *int64  `json:"refund_fen,omitempty"`
+}
+
+// AnomalyDecision defines model for AnomalyDecision.
+type AnomalyDecision struct {
+	Kind *AnomalyKind `json:"kind,omitempty"`
+
+	// OutRefundNo of kind refund_overrun, the refund that went over
+	OutRefundNo *string `json:"out_refund_no,omitempty"`
+
+	// Reason for the audit log
+	Reason string `json:"reason"`
+}
+
+// AnomalyKind defines model for AnomalyKind.
+type AnomalyKind string
+
+// AnomalyPage defines model for AnomalyPage.
+type AnomalyPage struct {
+	Anomalies  []Anomaly `json:"anomalies"`
+	NextCursor *string   `json:"next_cursor,omitempty"`
+}
+
+// AnomalyState defines model for AnomalyState.
+type AnomalyState string
+
+// AnomalyStory defines model for AnomalyStory.
+type AnomalyStory struct {
+	// Accept What a decision would do if it were taken now.
+	Accept  AnomalyChoice `json:"accept"`
+	Anomaly Anomaly       `json:"anomaly"`
+	Order   Order         `json:"order"`
+	Payment Payment       `json:"payment"`
+
+	// Refund What a decision would do if it were taken now.
+	Refund AnomalyChoice `json:"refund"`
+
+	// Refunds of this payment
+	Refunds []Refund `json:"refunds"`
 }
 
 // AuditPage defines model for AuditPage.
@@ -121,6 +198,27 @@ type AuditPage struct {
 		Subject *string                 `json:"subject,omitempty"`
 	} `json:"entries"`
 	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// Decision defines model for Decision.
+type Decision struct {
+	Anomaly Anomaly `json:"anomaly"`
+	Order   struct {
+		OutTradeNo string     `json:"out_trade_no"`
+		Sequence   int64      `json:"sequence"`
+		State      OrderState `json:"state"`
+
+		// TransactionID the payment that paid it
+		TransactionID *string `json:"transaction_id,omitempty"`
+	} `json:"order"`
+
+	// Refund The refund that gives the money back.
+	Refund *struct {
+		AmountFen   int64  `json:"amount_fen"`
+		Currency    string `json:"currency"`
+		OutRefundNo string `json:"out_refund_no"`
+		State       string `json:"state"`
+	} `json:"refund,omitempty"`
 }
 
 // FoundBy What the given number is.
@@ -400,6 +498,44 @@ type Mchid = string
 // Since defines model for Since.
 type Since = time.Time
 
+// TransactionID defines model for TransactionId.
+type TransactionID = string
+
+// ListAnomaliesParams defines parameters for ListAnomalies.
+type ListAnomaliesParams struct {
+	Mchid *Mchid       `form:"mchid,omitempty" json:"mchid,omitempty"`
+	Kind  *AnomalyKind `form:"kind,omitempty" json:"kind,omitempty"`
+
+	// State Without it, those that are open.
+	State *AnomalyState `form:"state,omitempty" json:"state,omitempty"`
+
+	// Since Only what began at this instant or later.
+	Since *Since `form:"since,omitempty" json:"since,omitempty"`
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next_cursor of the page before; opaque.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// GetAnomalyParams defines parameters for GetAnomaly.
+type GetAnomalyParams struct {
+	Mchid *Mchid       `form:"mchid,omitempty" json:"mchid,omitempty"`
+	Kind  *AnomalyKind `form:"kind,omitempty" json:"kind,omitempty"`
+
+	// OutRefundNo Of kind refund_overrun, the refund that went over.
+	OutRefundNo *string `form:"out_refund_no,omitempty" json:"out_refund_no,omitempty"`
+}
+
+// AcceptAnomalyParams defines parameters for AcceptAnomaly.
+type AcceptAnomalyParams struct {
+	Mchid *Mchid `form:"mchid,omitempty" json:"mchid,omitempty"`
+}
+
+// RefundAnomalyParams defines parameters for RefundAnomaly.
+type RefundAnomalyParams struct {
+	Mchid *Mchid `form:"mchid,omitempty" json:"mchid,omitempty"`
+}
+
 // ListAuditParams defines parameters for ListAudit.
 type ListAuditParams struct {
 	// Since Only what began at this instant or later.
@@ -467,6 +603,12 @@ type ListOrdersParams struct {
 type GetStoryParams struct {
 	Mchid *Mchid `form:"mchid,omitempty" json:"mchid,omitempty"`
 }
+
+// AcceptAnomalyJSONRequestBody defines body for AcceptAnomaly for application/json ContentType.
+type AcceptAnomalyJSONRequestBody = AnomalyDecision
+
+// RefundAnomalyJSONRequestBody defines body for RefundAnomaly for application/json ContentType.
+type RefundAnomalyJSONRequestBody = AnomalyDecision
 
 // ReplayDeadLettersJSONRequestBody defines body for ReplayDeadLetters for application/json ContentType.
 type ReplayDeadLettersJSONRequestBody ReplayDeadLettersJSONBody
@@ -550,6 +692,22 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 
 // The interface specification for the client above.
 type ClientInterface interface {
+	// ListAnomalies request
+	ListAnomalies(ctx context.Context, params *ListAnomaliesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetAnomaly request
+	GetAnomaly(ctx context.Context, transactionID TransactionID, params *GetAnomalyParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AcceptAnomalyWithBody request with any body
+	AcceptAnomalyWithBody(ctx context.Context, transactionID TransactionID, params *AcceptAnomalyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	AcceptAnomaly(ctx context.Context, transactionID TransactionID, params *AcceptAnomalyParams, body AcceptAnomalyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RefundAnomalyWithBody request with any body
+	RefundAnomalyWithBody(ctx context.Context, transactionID TransactionID, params *RefundAnomalyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	RefundAnomaly(ctx context.Context, transactionID TransactionID, params *RefundAnomalyParams, body RefundAnomalyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListAudit request
 	ListAudit(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -585,6 +743,78 @@ type ClientInterface interface {
 
 	// GetStory request
 	GetStory(ctx context.Context, number string, params *GetStoryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+}
+
+func (c *Client) ListAnomalies(ctx context.Context, params *ListAnomaliesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAnomaliesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) GetAnomaly(ctx context.Context, transactionID TransactionID, params *GetAnomalyParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAnomalyRequest(c.Server, transactionID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) AcceptAnomalyWithBody(ctx context.Context, transactionID TransactionID, params *AcceptAnomalyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAcceptAnomalyRequestWithBody(c.Server, transactionID, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) AcceptAnomaly(ctx context.Context, transactionID TransactionID, params *AcceptAnomalyParams, body AcceptAnomalyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAcceptAnomalyRequest(c.Server, transactionID, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) RefundAnomalyWithBody(ctx context.Context, transactionID TransactionID, params *RefundAnomalyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRefundAnomalyRequestWithBody(c.Server, transactionID, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) RefundAnomaly(ctx context.Context, transactionID TransactionID, params *RefundAnomalyParams, body RefundAnomalyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRefundAnomalyRequest(c.Server, transactionID, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
 }
 
 func (c *Client) ListAudit(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -741,6 +971,361 @@ func (c *Client) GetStory(ctx context.Context, number string, params *GetStoryPa
 		return nil, err
 	}
 	return c.Client.Do(req)
+}
+
+// NewListAnomaliesRequest generates requests for ListAnomalies
+func NewListAnomaliesRequest(server string, params *ListAnomaliesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/anomalies")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		queryValues := queryURL.Query()
+
+		if params.Mchid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "mchid", runtime.ParamLocationQuery, *params.Mchid); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Kind != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "kind", runtime.ParamLocationQuery, *params.Kind); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.State != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "state", runtime.ParamLocationQuery, *params.State); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "since", runtime.ParamLocationQuery, *params.Since); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "limit", runtime.ParamLocationQuery, *params.Limit); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "cursor", runtime.ParamLocationQuery, *params.Cursor); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		queryURL.RawQuery = queryValues.Encode()
+	}
+
+	req, err := http.NewRequest("GET", queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetAnomalyRequest generates requests for GetAnomaly
+func NewGetAnomalyRequest(server string, transactionID TransactionID, params *GetAnomalyParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithLocation("simple", false, "transaction_id", runtime.ParamLocationPath, transactionID)
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/anomalies/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		queryValues := queryURL.Query()
+
+		if params.Mchid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "mchid", runtime.ParamLocationQuery, *params.Mchid); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Kind != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "kind", runtime.ParamLocationQuery, *params.Kind); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.OutRefundNo != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "out_refund_no", runtime.ParamLocationQuery, *params.OutRefundNo); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		queryURL.RawQuery = queryValues.Encode()
+	}
+
+	req, err := http.NewRequest("GET", queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAcceptAnomalyRequest calls the generic AcceptAnomaly builder with application/json body
+func NewAcceptAnomalyRequest(server string, transactionID TransactionID, params *AcceptAnomalyParams, body AcceptAnomalyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAcceptAnomalyRequestWithBody(server, transactionID, params, "application/json", bodyReader)
+}
+
+// NewAcceptAnomalyRequestWithBody generates requests for AcceptAnomaly with any type of body
+func NewAcceptAnomalyRequestWithBody(server string, transactionID TransactionID, params *AcceptAnomalyParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithLocation("simple", false, "transaction_id", runtime.ParamLocationPath, transactionID)
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/anomalies/%s/accept", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		queryValues := queryURL.Query()
+
+		if params.Mchid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "mchid", runtime.ParamLocationQuery, *params.Mchid); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		queryURL.RawQuery = queryValues.Encode()
+	}
+
+	req, err := http.NewRequest("POST", queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRefundAnomalyRequest calls the generic RefundAnomaly builder with application/json body
+func NewRefundAnomalyRequest(server string, transactionID TransactionID, params *RefundAnomalyParams, body RefundAnomalyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRefundAnomalyRequestWithBody(server, transactionID, params, "application/json", bodyReader)
+}
+
+// NewRefundAnomalyRequestWithBody generates requests for RefundAnomaly with any type of body
+func NewRefundAnomalyRequestWithBody(server string, transactionID TransactionID, params *RefundAnomalyParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithLocation("simple", false, "transaction_id", runtime.ParamLocationPath, transactionID)
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/anomalies/%s/refund", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		queryValues := queryURL.Query()
+
+		if params.Mchid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "mchid", runtime.ParamLocationQuery, *params.Mchid); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		queryURL.RawQuery = queryValues.Encode()
+	}
+
+	req, err := http.NewRequest("POST", queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
 }
 
 // NewListAuditRequest generates requests for ListAudit
@@ -1441,6 +2026,22 @@ func WithBaseURL(baseURL string) ClientOption {
 
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
+	// ListAnomaliesWithResponse request
+	ListAnomaliesWithResponse(ctx context.Context, params *ListAnomaliesParams, reqEditors ...RequestEditorFn) (*ListAnomaliesResponse, error)
+
+	// GetAnomalyWithResponse request
+	GetAnomalyWithResponse(ctx context.Context, transactionID TransactionID, params *GetAnomalyParams, reqEditors ...RequestEditorFn) (*GetAnomalyResponse, error)
+
+	// AcceptAnomalyWithBodyWithResponse request with any body
+	AcceptAnomalyWithBodyWithResponse(ctx context.Context, transactionID TransactionID, params *AcceptAnomalyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AcceptAnomalyResponse, error)
+
+	AcceptAnomalyWithResponse(ctx context.Context, transactionID TransactionID, params *AcceptAnomalyParams, body AcceptAnomalyJSONRequestBody, reqEditors ...RequestEditorFn) (*AcceptAnomalyResponse, error)
+
+	// RefundAnomalyWithBodyWithResponse request with any body
+	RefundAnomalyWithBodyWithResponse(ctx context.Context, transactionID TransactionID, params *RefundAnomalyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RefundAnomalyResponse, error)
+
+	RefundAnomalyWithResponse(ctx context.Context, transactionID TransactionID, params *RefundAnomalyParams, body RefundAnomalyJSONRequestBody, reqEditors ...RequestEditorFn) (*RefundAnomalyResponse, error)
+
 	// ListAuditWithResponse request
 	ListAuditWithResponse(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*ListAuditResponse, error)
 
@@ -1476,6 +2077,98 @@ type ClientWithResponsesInterface interface {
 
 	// GetStoryWithResponse request
 	GetStoryWithResponse(ctx context.Context, number string, params *GetStoryParams, reqEditors ...RequestEditorFn) (*GetStoryResponse, error)
+}
+
+type ListAnomaliesResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *AnomalyPage
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAnomaliesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAnomaliesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type GetAnomalyResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *AnomalyStory
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAnomalyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAnomalyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type AcceptAnomalyResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *Decision
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r AcceptAnomalyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AcceptAnomalyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type RefundAnomalyResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *Decision
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r RefundAnomalyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RefundAnomalyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
 }
 
 type ListAuditResponse struct {
@@ -1708,6 +2401,58 @@ func (r GetStoryResponse) StatusCode() int {
 	return 0
 }
 
+// ListAnomaliesWithResponse request returning *ListAnomaliesResponse
+func (c *ClientWithResponses) ListAnomaliesWithResponse(ctx context.Context, params *ListAnomaliesParams, reqEditors ...RequestEditorFn) (*ListAnomaliesResponse, error) {
+	rsp, err := c.ListAnomalies(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAnomaliesResponse(rsp)
+}
+
+// GetAnomalyWithResponse request returning *GetAnomalyResponse
+func (c *ClientWithResponses) GetAnomalyWithResponse(ctx context.Context, transactionID TransactionID, params *GetAnomalyParams, reqEditors ...RequestEditorFn) (*GetAnomalyResponse, error) {
+	rsp, err := c.GetAnomaly(ctx, transactionID, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAnomalyResponse(rsp)
+}
+
+// AcceptAnomalyWithBodyWithResponse request with arbitrary body returning *AcceptAnomalyResponse
+func (c *ClientWithResponses) AcceptAnomalyWithBodyWithResponse(ctx context.Context, transactionID TransactionID, params *AcceptAnomalyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AcceptAnomalyResponse, error) {
+	rsp, err := c.AcceptAnomalyWithBody(ctx, transactionID, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAcceptAnomalyResponse(rsp)
+}
+
+func (c *ClientWithResponses) AcceptAnomalyWithResponse(ctx context.Context, transactionID TransactionID, params *AcceptAnomalyParams, body AcceptAnomalyJSONRequestBody, reqEditors ...RequestEditorFn) (*AcceptAnomalyResponse, error) {
+	rsp, err := c.AcceptAnomaly(ctx, transactionID, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAcceptAnomalyResponse(rsp)
+}
+
+// RefundAnomalyWithBodyWithResponse request with arbitrary body returning *RefundAnomalyResponse
+func (c *ClientWithResponses) RefundAnomalyWithBodyWithResponse(ctx context.Context, transactionID TransactionID, params *RefundAnomalyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RefundAnomalyResponse, error) {
+	rsp, err := c.RefundAnomalyWithBody(ctx, transactionID, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRefundAnomalyResponse(rsp)
+}
+
+func (c *ClientWithResponses) RefundAnomalyWithResponse(ctx context.Context, transactionID TransactionID, params *RefundAnomalyParams, body RefundAnomalyJSONRequestBody, reqEditors ...RequestEditorFn) (*RefundAnomalyResponse, error) {
+	rsp, err := c.RefundAnomaly(ctx, transactionID, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRefundAnomalyResponse(rsp)
+}
+
 // ListAuditWithResponse request returning *ListAuditResponse
 func (c *ClientWithResponses) ListAuditWithResponse(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*ListAuditResponse, error) {
 	rsp, err := c.ListAudit(ctx, params, reqEditors...)
@@ -1820,6 +2565,138 @@ func (c *ClientWithResponses) GetStoryWithResponse(ctx context.Context, number s
 		return nil, err
 	}
 	return ParseGetStoryResponse(rsp)
+}
+
+// ParseListAnomaliesResponse parses an HTTP response from a ListAnomaliesWithResponse call
+func ParseListAnomaliesResponse(rsp *http.Response) (*ListAnomaliesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAnomaliesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AnomalyPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetAnomalyResponse parses an HTTP response from a GetAnomalyWithResponse call
+func ParseGetAnomalyResponse(rsp *http.Response) (*GetAnomalyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAnomalyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AnomalyStory
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAcceptAnomalyResponse parses an HTTP response from a AcceptAnomalyWithResponse call
+func ParseAcceptAnomalyResponse(rsp *http.Response) (*AcceptAnomalyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AcceptAnomalyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Decision
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRefundAnomalyResponse parses an HTTP response from a RefundAnomalyWithResponse call
+func ParseRefundAnomalyResponse(rsp *http.Response) (*RefundAnomalyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RefundAnomalyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Decision
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
 }
 
 // ParseListAuditResponse parses an HTTP response from a ListAuditWithResponse call
