@@ -72,7 +72,9 @@ func (s *stage) held(o pay.Order, tx pay.TransactionID, amount pay.Fen, at time.
 	_, err := s.Settle(s.t.Context(), []pay.Entry{{Observation: &pay.Observation{
 		Kind: pay.ObservedPaid, Source: pay.SourceQuery, ObservedAt: at, MchID: o.MchID, OutTradeNo: o.OutTradeNo,
 		AppID: o.AppID, TransactionID: tx, Amount: amount, PayerTotal: amount, Currency: pay.CNY, PaidAt: noon.Add(time.Second),
-	}}}, func(pay.MchID) pay.Policies { return pay.Policies{LatePayment: pay.PolicyHold, DoublePayment: pay.PolicyHold} })
+	}}}, func(pay.MchID) pay.Policies {
+		return pay.Policies{LatePayment: pay.PolicyHold, DoublePayment: pay.PolicyHold}
+	})
 	require.NoError(s.t, err)
 }
 
