@@ -1,6 +1,7 @@
 package pay_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -104,6 +105,8 @@ func TestBook_Apply_decisions(t *testing.T) {
 		"part is on its way, accept": {holdAll(), []pay.Observation{paid("4200", 150), wish("R1", 50)}, accept(wrong, "4200"),
 			pay.RefusedMoneyLeaves, nil, "open", "created", "", false, 0},
 		"the shop gives all of it back, refund": {holdAll(), []pay.Observation{closed, paid("4200", 100), wish("R1", 100)}, giveBack(late, "4200"),
+			pay.RefusedTooMuch, nil, "open", "closed", "", false, 0},
+		"somebody gives all of it back elsewhere under our number, refund": {holdAll(), []pay.Observation{closed, paid("4200", 100), word("auto-4200", 100, pay.RefundProcessing)}, giveBack(late, "4200"),
 			pay.RefusedTooMuch, nil, "open", "closed", "", false, 0},
 		"doubled money went back in part, accept": {holdAll(), []pay.Observation{paid("4200", 100), paid("4201", 100), of("4201", wish("R1", 30)), of("4201", word("R1", 30, pay.RefundSucceeded))}, accept(double, "4201"),
 			"", []pay.Fact{"order.anomaly"}, "accepted", "paid", "4200", false, 0},
@@ -275,6 +278,27 @@ func TestBook_Apply_gives_decided_money_back_under_numbers_of_its_own(t *testing
 	book.Apply(paid("4201", 100), holdAll())
 	require.Equal(t, pay.RefusedTooLate, book.Apply(old, holdAll()).Refusal.Reason)
 	require.Nil(t, book.Apply(accept(pay.AnomalyLatePayment, "4201"), holdAll()).Refusal, "it can still be settled otherwise")
+}
+
+func TestBook_Apply_makes_no_refund_that_WeChat_Pay_would_not_take(t *testing.T) {
+	t.Parallel()
+	book := newBook(t)
+	book.Apply(paid("4200", 99), holdAll())
+	for i := range pay.MaxRefundsOfPayment {
+		applyAll(book, wish(pay.OutRefundNo(fmt.Sprintf("R%d", i)), 1))
+	}
+	require.Equal(t, pay.RefusedTooMany, book.Apply(giveBack(pay.AnomalyAmountMismatch, "4200"), holdAll()).Refusal.Reason)
+}
+
+// When it was decided stays, however long the money takes.
+func TestBook_Apply_keeps_when_it_was_decided(t *testing.T) {
+	t.Parallel()
+	book := newBook(t)
+	book.Apply(paid("4200", 99), holdAll())
+	decision := giveBack(pay.AnomalyAmountMismatch, "4200")
+	applyAll(book, decision, word("auto-4200", 99, pay.RefundSucceeded))
+	require.Equal(t, pay.AnomalyRefunded, book.Anomalies[0].State)
+	require.Equal(t, decision.ObservedAt, book.Anomalies[0].DecidedAt)
 }
 
 // Somebody used the policy's number: then no policy gave it back, and the
