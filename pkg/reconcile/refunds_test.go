@@ -465,7 +465,9 @@ func TestRefund_of_an_operators_decision_is_sent_and_ends_its_order(t *testing.T
 	b.settle(decision)
 	b.settle(decision)
 	no := string(pay.AutoRefundNo(pay.TransactionID(p.TransactionID)))
-	b.until(func() bool { return b.refundState(no) == pay.RefundSucceeded && b.state("T00000001") == pay.OrderClosed })
+	b.until(func() bool {
+		return b.refundState(no) == pay.RefundSucceeded && b.state("T00000001") == pay.OrderClosed
+	})
 	require.Equal(t, 1, b.count(`SELECT count(*) FROM anomalies WHERE state = 'refunded' AND decided_by = 'token:ada'`))
 	require.Equal(t, 1, b.count(`SELECT count(*) FROM refunds WHERE origin = 'operator'`))
 	require.Len(t, b.platform.Refunds("T00000001"), 1)
