@@ -125,6 +125,7 @@ func (o Options) check() error {
 	refuse(o.URL == "", "URL is missing: name the broker, such as nats://nats:4222")
 	refuse(o.DB == nil, "DB is missing: open it with the driver of your choice")
 	refuse(o.Consumer == "" || strings.ContainsAny(o.Consumer, ".*>/\\ \t\r\n"), "Consumer %q is no name of a consumer: ask who runs fenflow for yours", o.Consumer)
+	refuse(strings.ContainsAny(o.APIPrefix, "*> \t\r\n"), "APIPrefix %q is no subject", o.APIPrefix)
 	refuse(o.SeedFile != "" && o.User != "", "SeedFile and User are both set: keep the one that fenflow's nats.conf knows")
 	refuse(o.Concurrency < 0, "Concurrency %d is less than one event at a time", o.Concurrency)
 	refuse(o.Timeout < 0 || o.Grace < 0, "Timeout and Grace cannot be negative")
