@@ -2,7 +2,6 @@ package subscribe
 
 import (
 	"encoding/json"
-	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -73,7 +72,7 @@ func start(t *testing.T, l life) *child {
 func requireKilled(t *testing.T, c *child) {
 	t.Helper()
 	var exit *exec.ExitError
-	require.True(t, errors.As(c.cmd.Wait(), &exit), "it must not end by itself")
+	require.ErrorAs(t, c.cmd.Wait(), &exit, "it must not end by itself")
 	status, ok := exit.Sys().(syscall.WaitStatus)
 	require.True(t, ok)
 	require.Equal(t, syscall.SIGKILL, status.Signal(), "%s", exit)

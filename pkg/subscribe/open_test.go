@@ -4,12 +4,16 @@ import (
 	"database/sql"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nkeys"
 	"github.com/stretchr/testify/require"
+
+	"github.com/fenflow/fenflow/pkg/testkit"
 )
 
 func nkey(t *testing.T) (seed []byte, public string) {
@@ -112,7 +116,7 @@ func TestInbox_needs_no_right_to_make_a_table(t *testing.T) {
 	run(t, i, shop)
 	w.drained(t)
 	w.requireOneEffect(t, facts)
-	require.Empty(t, seen.all)
+	require.Empty(t, seen.of(""))
 }
 
 // The table is missing and cannot be made yet.
@@ -196,4 +200,31 @@ func TestRun_prunes_by_itself(t *testing.T) {
 		aged(t, w.db, "business", 1, 121)
 	}
 	require.Eventually(t, func() bool { return w.remembered(t) == distinct(facts) }, soon, often)
+}
+
+// The nkey user of a subscriber, as fenflow prints it for nats.conf.
+func TestInbox_connects_with_a_seed_file(t *testing.T) {
+	t.Parallel()
+	seed, public := nkey(t)
+	file := filepath.Join(t.TempDir(), "shop.nk")
+	require.NoError(t, os.WriteFile(file, seed, 0o600))
+	w := newWorldAt(t, testkit.Database(t, "", nil), withUsers(t, map[string]string{"BUSINESS": fmt.Sprintf(`{nkey: %s, permissions {
+		publish {allow: ["fenflow.events.CONSUMER.INFO.EVENT.shop", "fenflow.events.CONSUMER.MSG.NEXT.EVENT.shop", "$JS.ACK.EVENT.shop.>", "$JS.ACK.*.*.EVENT.shop.>"]}
+		subscribe {allow: ["_INBOX_shop.>"]}}}`, public)}))
+	w.consumer(t, "shop", time.Second)
+	facts := storyOf(20)
+	w.publish(t, disordered(facts)...)
+	i, seen := w.open(t, func(o *Options) { o.Consumer, o.User, o.Password, o.SeedFile = "shop", "", "", file })
+	run(t, i, shop)
+	w.awaitRemembered(t, distinct(facts))
+	require.Empty(t, seen.of(""))
+
+	// Another's consumer is out of its reach, and that is said.
+	other, told := w.open(t, func(o *Options) {
+		o.Name, o.Consumer, o.User, o.Password, o.SeedFile, o.InboxPrefix = "other", "business", "", "", file, "_INBOX_shop"
+	})
+	run(t, other, shop)
+	require.Eventually(t, func() bool { return len(told.of(StepConnect)) > 0 && len(told.of(StepReceive)) > 0 }, soon, often)
+	require.ErrorContains(t, told.of(StepConnect)[0].Err, "compare Consumer, APIPrefix and InboxPrefix")
+	require.Equal(t, distinct(facts), w.remembered(t))
 }

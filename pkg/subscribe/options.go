@@ -57,7 +57,8 @@ type Options struct {
 	ShortMemory bool
 
 	// OnError is told of everything that went wrong and will be tried again;
-	// nil: Logger is. It must not block.
+	// nil: Logger is. It must not block, and may be called from several
+	// goroutines at the same time.
 	OnError func(Failure)
 	Logger  *slog.Logger // nil: slog.Default()
 

@@ -3,17 +3,10 @@ package subscribe
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
-	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/lib/pq"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
@@ -22,7 +15,6 @@ import (
 	"github.com/fenflow/fenflow/pkg/testkit/servers"
 )
 
-// counting lets a test wait until a number of events are in the books.
 func (w *world) awaitRemembered(t *testing.T, n int) {
 	t.Helper()
 	require.Eventually(t, func() bool { return w.remembered(t) >= n }, soon, often)
@@ -107,6 +99,25 @@ func TestInbox_waits_for_the_broker(t *testing.T) {
 	w.drained(t)
 	w.requireOneEffect(t, append(facts, more...))
 	require.NotEmpty(t, seen.of(StepConnect))
+}
+
+// The broker forgets who waits with the connection; the inbox must ask anew at
+// once, and not when its request would have run out.
+func TestInbox_asks_again_after_a_reconnection(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	i, _ := w.open(t)
+	i.pace.pull, i.pace.heartbeat = time.Hour, 20*time.Minute
+	run(t, i, shop)
+	facts := storyOf(4)
+	for n, f := range facts {
+		w.publish(t, f)
+		w.drained(t)
+		if n < 3 {
+			require.NoError(t, w.broker.Restart())
+		}
+	}
+	w.requireOneEffect(t, facts)
 }
 
 func TestInbox_opens_while_the_broker_is_away(t *testing.T) {
@@ -202,185 +213,4 @@ func TestInbox_refuses_a_consumer_that_loses_events(t *testing.T) {
 			w.requireOneEffect(t, facts)
 		})
 	}
-}
-
-// The answer to a COMMIT is lost, once after it took effect and once before.
-func TestInbox_has_one_effect_when_the_outcome_of_a_commit_is_unknown(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	commits := &lostCommits{}
-	connector, err := pq.NewConnector(w.dbURL)
-	require.NoError(t, err)
-	db := sql.OpenDB(lossyConnector{connector, commits})
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	i, seen := w.open(t, func(o *Options) { o.DB = db })
-	require.NoError(t, EnsureTable(t.Context(), w.db, DefaultTable))
-	facts := storyOf(40)
-	w.publish(t, disordered(facts)...)
-	run(t, i, shop)
-	w.drained(t)
-	w.requireOneEffect(t, facts)
-	require.Greater(t, commits.after.Load(), int64(5))
-	require.Greater(t, commits.before.Load(), int64(5))
-	require.GreaterOrEqual(t, int64(len(seen.of(StepCommit))), commits.after.Load())
-}
-
-type lostCommits struct{ all, before, after atomic.Int64 }
-
-// lossyConnector gives connections whose commits lose their answers.
-type lossyConnector struct {
-	driver.Connector
-	commits *lostCommits
-}
-
-func (c lossyConnector) Connect(ctx context.Context) (driver.Conn, error) {
-	conn, err := c.Connector.Connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return lossyConn{conn.(fullConn), c.commits}, nil
-}
-
-type fullConn interface {
-	driver.Conn
-	driver.ConnBeginTx
-	driver.QueryerContext
-	driver.ExecerContext
-}
-
-type lossyConn struct {
-	fullConn
-	commits *lostCommits
-}
-
-func (c lossyConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
-	tx, err := c.fullConn.BeginTx(ctx, o)
-	return lossyTx{tx, c}, err
-}
-
-type lossyTx struct {
-	driver.Tx
-	conn lossyConn
-}
-
-var errAnswerLost = errors.New("connection reset by peer")
-
-func (tx lossyTx) Commit() error {
-	switch tx.conn.commits.all.Add(1) % 5 {
-	case 1:
-		tx.conn.commits.after.Add(1)
-		return errors.Join(tx.Tx.Commit(), errAnswerLost)
-	case 3:
-		tx.conn.commits.before.Add(1)
-		return errors.Join(tx.Tx.Rollback(), errAnswerLost)
-	}
-	return tx.Tx.Commit()
-}
-
-// A stop finishes what is in hand, and leaves nothing that has to time out.
-func TestInbox_finishes_what_it_holds_at_a_stop(t *testing.T) {
-	t.Parallel()
-	for _, way := range []string{"context", "close"} {
-		t.Run(way, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t)
-			w.consumer(t, "business", 10*time.Minute) // what is left waits longer than this test
-			i, seen := w.open(t)
-			facts := storyOf(4)
-			w.publish(t, facts...)
-			began, goOn := make(chan struct{}, 20), make(chan struct{})
-			stop := run(t, i, func(ctx context.Context, tx *sql.Tx, e event.Event) error {
-				began <- struct{}{}
-				<-goOn
-				return errors.Join(shop(ctx, tx, e), ctx.Err())
-			})
-			for range defaultConcurrency {
-				<-began
-			}
-			if way == "close" {
-				stop = i.Close
-			}
-			var wg sync.WaitGroup
-			wg.Go(stop)
-			close(goOn)
-			wg.Wait()
-			require.Empty(t, seen.of(StepHandle))
-			done := w.remembered(t)
-			require.GreaterOrEqual(t, done, defaultConcurrency)
-			consumer, err := w.js.Consumer(t.Context(), stream, "business")
-			require.NoError(t, err)
-			require.Zero(t, consumer.CachedInfo().NumAckPending, "nothing may be left in nobody's hands")
-			if way == "close" {
-				require.ErrorIs(t, i.Run(t.Context(), shop), ErrClosed)
-			}
-			again, _ := w.open(t)
-			run(t, again, shop)
-			w.drained(t)
-			w.requireOneEffect(t, facts)
-		})
-	}
-}
-
-// A handler that does not end in time is undone.
-func TestInbox_ends_a_handler_when_the_grace_is_over(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	i, seen := w.open(t, func(o *Options) { o.Grace = 50 * time.Millisecond })
-	w.publish(t, storyOf(1)...)
-	began := make(chan struct{}, 9)
-	stop := run(t, i, func(ctx context.Context, tx *sql.Tx, e event.Event) error {
-		if err := shop(ctx, tx, e); err != nil {
-			return err
-		}
-		began <- struct{}{}
-		<-ctx.Done()
-		return ctx.Err()
-	})
-	<-began
-	stop()
-	require.Zero(t, w.remembered(t))
-	require.NotEmpty(t, seen.of(StepHandle))
-}
-
-func TestInbox_runs_once_at_a_time(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	i, _ := w.open(t)
-	began := make(chan struct{}, 9)
-	w.publish(t, storyOf(1)...)
-	stop := run(t, i, func(context.Context, *sql.Tx, event.Event) error { began <- struct{}{}; return nil })
-	<-began
-	require.ErrorContains(t, i.Run(t.Context(), shop), "running already")
-	stop()
-	require.ErrorContains(t, i.Run(t.Context(), nil), "handler is missing")
-	w.publish(t, fact{"NEXT", "order.paid", 3})
-	run(t, i, func(context.Context, *sql.Tx, event.Event) error { began <- struct{}{}; return nil })
-	w.drained(t)
-}
-
-// The nkey user of a subscriber, as fenflow prints it for nats.conf.
-func TestInbox_connects_with_a_seed_file(t *testing.T) {
-	t.Parallel()
-	seed, public := nkey(t)
-	file := filepath.Join(t.TempDir(), "shop.nk")
-	require.NoError(t, os.WriteFile(file, seed, 0o600))
-	w := newWorldAt(t, testkit.Database(t, "", nil), withUsers(t, map[string]string{"BUSINESS": fmt.Sprintf(`{nkey: %s, permissions {
-		publish {allow: ["fenflow.events.CONSUMER.INFO.EVENT.shop", "fenflow.events.CONSUMER.MSG.NEXT.EVENT.shop", "$JS.ACK.EVENT.shop.>", "$JS.ACK.*.*.EVENT.shop.>"]}
-		subscribe {allow: ["_INBOX_shop.>"]}}}`, public)}))
-	w.consumer(t, "shop", time.Second)
-	facts := storyOf(20)
-	w.publish(t, disordered(facts)...)
-	i, seen := w.open(t, func(o *Options) { o.Consumer, o.User, o.Password, o.SeedFile = "shop", "", "", file })
-	run(t, i, shop)
-	w.awaitRemembered(t, distinct(facts))
-	require.Empty(t, seen.all)
-
-	// Another's consumer is out of its reach, and that is said.
-	other, told := w.open(t, func(o *Options) {
-		o.Name, o.Consumer, o.User, o.Password, o.SeedFile, o.InboxPrefix = "other", "business", "", "", file, "_INBOX_shop"
-	})
-	run(t, other, shop)
-	require.Eventually(t, func() bool { return len(told.of(StepConnect)) > 0 && len(told.of(StepReceive)) > 0 }, soon, often)
-	require.ErrorContains(t, told.of(StepConnect)[0].Err, "compare Consumer, APIPrefix and InboxPrefix")
-	require.Equal(t, distinct(facts), w.remembered(t))
 }
