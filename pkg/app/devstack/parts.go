@@ -115,6 +115,9 @@ func (s *Stack) startNATS(ctx context.Context) error {
 	if err := os.WriteFile(conf, deploy.NATSConf(), 0o600); err != nil {
 		return fmt.Errorf("write nats.conf: %w", err)
 	}
+	if err := s.writeAccounts(); err != nil {
+		return fmt.Errorf("write the accounts of business systems: %w", err)
+	}
 	args := []string{"role", "nats", "--conf", conf, "--store", s.options.path("nats"), "--port", strconv.Itoa(s.ports.nats), "--monitor-port", strconv.Itoa(s.ports.monitor)}
 	if err := s.role(ctx, "nats", environment(s.passwords, natsUsers()...), args...); err != nil {
 		return err
