@@ -47,6 +47,8 @@ const (
 	UnknownLetter   Kind = "unknown_letter"
 	UnknownToken    Kind = "unknown_token"
 	UnknownAnomaly  Kind = "unknown_anomaly"
+
+	UnknownSubscriber Kind = "unknown_subscriber"
 )
 
 // Outcomes of commands (FEN-4xxx).
@@ -71,6 +73,9 @@ const (
 	AnomalyDecided   Kind = "anomaly_decided"
 	MoneyLeaves      Kind = "money_leaves"
 	AmbiguousAnomaly Kind = "ambiguous_anomaly"
+	SubscriberTaken  Kind = "subscriber_taken"
+	NKeyTaken        Kind = "nkey_taken"
+	SubscriberBehind Kind = "subscriber_behind"
 )
 
 // What fenflow leans on (FEN-5xxx).

@@ -18,6 +18,7 @@ import (
 	"github.com/fenflow/fenflow/pkg/pay"
 	"github.com/fenflow/fenflow/pkg/settle"
 	"github.com/fenflow/fenflow/pkg/store"
+	"github.com/fenflow/fenflow/pkg/subscribers"
 )
 
 // worker is the role with everything wired.
@@ -31,6 +32,7 @@ type worker struct {
 	letters   *deadletter.Sweeper
 	commands  *command.Service
 	certs     *certificates.Service
+	told      *subscribers.Keeper
 	proof     *proof
 	upkeep    *upkeep
 }
@@ -71,6 +73,10 @@ func wire(env boot.Env, p parts, known *merchants) *worker {
 		NotifyURL: known.notifyURL, Retryable: store.Retryable, Now: time.Now, Nonce: rand.Text,
 		Log: log, Registry: registry,
 	})
+	w.told = subscribers.New(subscribers.Options{
+		Books: p.settlement, Broker: p.bus, Known: func(id pay.MchID) bool { _, is := known.Credentials(id); return is }, Retryable: store.Retryable, Log: log,
+	})
+	p.bus.OnReconnect(w.told.Wake)
 	w.proof = newProof(p, env)
 	w.upkeep = newUpkeep(p, env)
 	return w
@@ -110,6 +116,8 @@ func (w *worker) run(ctx context.Context) error {
 	begin("answer reads of histories", w.serve(bus.RequestReadHistory, w.commands.ReadHistory))
 	begin("answer reads of refunds", w.serve(bus.RequestReadRefund, w.commands.ReadRefund))
 	begin("answer reads of commands", w.serve(bus.RequestReadCommand, w.commands.ReadCommand))
+	begin("subscribers", w.told.Run)
+	begin("answer operators about subscribers", w.serve(bus.RequestOperateSubscriber, w.told.Operate))
 	begin("durability", w.proof.keep)
 	begin("upkeep", w.upkeep.keep)
 	begin("answer checks", w.afterProof(w.serve(bus.RequestActCheck, w.commands.ActCheck)))
