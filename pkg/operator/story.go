@@ -13,6 +13,8 @@ type storyDocument struct {
 	Refunds   []refundDocument  `json:"refunds"`
 	Anomalies []anomalyDocument `json:"anomalies"`
 	Timeline  []momentDocument  `json:"timeline"`
+
+	Acknowledgements string `json:"acknowledgements,omitempty"`
 }
 
 type paymentDocument struct {
@@ -90,6 +92,9 @@ type momentDocument struct {
 	State          string    `json:"state,omitempty"`
 	Actor          string    `json:"actor,omitempty"`
 	Detail         string    `json:"detail,omitempty"`
+
+	AcknowledgedBy []acknowledgedDocument `json:"acknowledged_by,omitempty"`
+	ToldNotYet     []string               `json:"told_not_yet,omitempty"`
 }
 
 func storyOf(foundBy string, s pay.Story, timeline []pay.Moment) storyDocument {

@@ -106,9 +106,31 @@ const (
 
 // Defines values for StatusMerchantsGear.
 const (
-	Relaxed StatusMerchantsGear = "relaxed"
-	Tight   StatusMerchantsGear = "tight"
-	Unknown StatusMerchantsGear = "unknown"
+	StatusMerchantsGearRelaxed StatusMerchantsGear = "relaxed"
+	StatusMerchantsGearTight   StatusMerchantsGear = "tight"
+	StatusMerchantsGearUnknown StatusMerchantsGear = "unknown"
+)
+
+// Defines values for StoryAcknowledgements.
+const (
+	StoryAcknowledgementsKnown   StoryAcknowledgements = "known"
+	StoryAcknowledgementsUnknown StoryAcknowledgements = "unknown"
+)
+
+// Defines values for SubscriberConsumerState.
+const (
+	Missing SubscriberConsumerState = "missing"
+	Ready   SubscriberConsumerState = "ready"
+)
+
+// Defines values for Told.
+const (
+	Acknowledged  Told = "acknowledged"
+	BeforeStart   Told = "before_start"
+	NotPublished  Told = "not_published"
+	NotSubscribed Told = "not_subscribed"
+	NotYet        Told = "not_yet"
+	Unknown       Told = "unknown"
 )
 
 // Anomaly defines model for Anomaly.
@@ -296,6 +318,12 @@ type LetterWithBytes struct {
 // Moment One thing that happened, oldest first. `what` of kind `history` is the history's own word; of `delivery` the
 // delivery's kind; of `event` the fact; of `letter` its reason; of `audit` the action.
 type Moment struct {
+	// AcknowledgedBy of an event: the subscribers that have acknowledged it
+	AcknowledgedBy *[]struct {
+		// At when that was seen first, so it was acknowledged by then; absent where no sample tells
+		At         *time.Time `json:"at,omitempty"`
+		Subscriber string     `json:"subscriber"`
+	} `json:"acknowledged_by,omitempty"`
 	Actor      *string   `json:"actor,omitempty"`
 	At         time.Time `json:"at"`
 	DeliveryID *string   `json:"delivery_id,omitempty"`
@@ -318,8 +346,11 @@ type Moment struct {
 	State          *string `json:"state,omitempty"`
 	StreamSequence *int64  `json:"stream_sequence,omitempty"`
 	To             *string `json:"to,omitempty"`
-	TransactionID  *string `json:"transaction_id,omitempty"`
-	What           string  `json:"what"`
+
+	// ToldNotYet of an event: the subscribers that want it and have not acknowledged up to it
+	ToldNotYet    *[]string `json:"told_not_yet,omitempty"`
+	TransactionID *string   `json:"transaction_id,omitempty"`
+	What          string    `json:"what"`
 }
 
 // MomentKind defines model for Moment.Kind.
@@ -437,6 +468,17 @@ type RefundOrigin string
 // RefundState defines model for Refund.State.
 type RefundState string
 
+// RemovedSubscriber defines model for RemovedSubscriber.
+type RemovedSubscriber struct {
+	// ConsumerDeleted false: a worker deletes it as soon as it can
+	ConsumerDeleted bool   `json:"consumer_deleted"`
+	Mchid           string `json:"mchid"`
+	Name            string `json:"name"`
+
+	// Unacknowledged events that it had not acknowledged; absent where nobody could say
+	Unacknowledged *int64 `json:"unacknowledged,omitempty"`
+}
+
 // Replay defines model for Replay.
 type Replay struct {
 	DeliveryIds []openapi_types.UUID `json:"delivery_ids"`
@@ -473,7 +515,10 @@ type StatusMerchantsGear string
 
 // Story defines model for Story.
 type Story struct {
-	Anomalies []Anomaly `json:"anomalies"`
+	// Acknowledgements Whether the events of the timeline say who has acknowledged them; unknown while no worker or no broker
+	// answers. Absent where nobody subscribes to the merchant's events.
+	Acknowledgements *StoryAcknowledgements `json:"acknowledgements,omitempty"`
+	Anomalies        []Anomaly              `json:"anomalies"`
 
 	// FoundBy What the given number is.
 	FoundBy  FoundBy   `json:"found_by"`
@@ -481,6 +526,106 @@ type Story struct {
 	Payments []Payment `json:"payments"`
 	Refunds  []Refund  `json:"refunds"`
 	Timeline []Moment  `json:"timeline"`
+}
+
+// StoryAcknowledgements Whether the events of the timeline say who has acknowledged them; unknown while no worker or no broker
+// answers. Absent where nobody subscribes to the merchant's events.
+type StoryAcknowledgements string
+
+// Subscriber defines model for Subscriber.
+type Subscriber struct {
+	// Connect what a business system sets beside its key
+	Connect *struct {
+		// APIPrefix JetStream's API prefix
+		APIPrefix   string `json:"api_prefix"`
+		Consumer    string `json:"consumer"`
+		InboxPrefix string `json:"inbox_prefix"`
+		Stream      string `json:"stream"`
+	} `json:"connect,omitempty"`
+
+	// Consumer A consumer is `missing` for the seconds until a worker makes it (again). Everything up to the event
+	// `acknowledged_up_to` that concerns the subscriber is acknowledged; later ones may be, out of order.
+	Consumer  *SubscriberConsumer `json:"consumer,omitempty"`
+	CreatedAt time.Time           `json:"created_at"`
+	CreatedBy string              `json:"created_by"`
+
+	// Facts absent where it is told of all
+	Facts *[]string `json:"facts,omitempty"`
+
+	// FromAt events of before are not for it
+	FromAt *time.Time `json:"from_at,omitempty"`
+
+	// LastSample how far it had acknowledged when that was last seen to move
+	LastSample *struct {
+		AcknowledgedUpTo int64     `json:"acknowledged_up_to"`
+		At               time.Time `json:"at"`
+	} `json:"last_sample,omitempty"`
+	Mchid string `json:"mchid"`
+	Name  string `json:"name"`
+
+	// NatsAccount what the configuration of NATS needs to let it in
+	NatsAccount *string `json:"nats_account,omitempty"`
+	Nkey        string  `json:"nkey"`
+}
+
+// SubscriberConsumer A consumer is `missing` for the seconds until a worker makes it (again). Everything up to the event
+// `acknowledged_up_to` that concerns the subscriber is acknowledged; later ones may be, out of order.
+type SubscriberConsumer struct {
+	// AckPending handed out and not acknowledged
+	AckPending int64 `json:"ack_pending"`
+
+	// AcknowledgedUpTo a position in the stream of events
+	AcknowledgedUpTo   int64      `json:"acknowledged_up_to"`
+	LastAcknowledgedAt *time.Time `json:"last_acknowledged_at,omitempty"`
+
+	// LastEvent the last position in the stream, whoever's it is
+	LastEvent int64 `json:"last_event"`
+
+	// OldestUnacknowledgedAt when the oldest event that it has not acknowledged was published
+	OldestUnacknowledgedAt *time.Time `json:"oldest_unacknowledged_at,omitempty"`
+
+	// Pending not handed out yet
+	Pending int64 `json:"pending"`
+
+	// Redelivered of these, handed out more than once
+	Redelivered int64                   `json:"redelivered"`
+	State       SubscriberConsumerState `json:"state"`
+}
+
+// SubscriberConsumerState defines model for SubscriberConsumer.State.
+type SubscriberConsumerState string
+
+// SubscriberPage defines model for SubscriberPage.
+type SubscriberPage struct {
+	NextCursor  *string      `json:"next_cursor,omitempty"`
+	Subscribers []Subscriber `json:"subscribers"`
+}
+
+// Told `not_yet` is not acknowledged up to: an event may have been acknowledged out of order, and counts once all before
+// it are. `before_start` was published before the subscriber's first event. `unknown`: the stream was made anew or
+// restored since, or the event left it without being seen acknowledged; its position says nothing any more.
+type Told string
+
+// ToldEvents defines model for ToldEvents.
+type ToldEvents struct {
+	AcknowledgedUpTo int64 `json:"acknowledged_up_to"`
+	Events           []struct {
+		// At of acknowledged: when that was seen first, so it was acknowledged by then; absent where no sample tells
+		At             *time.Time `json:"at,omitempty"`
+		CreatedAt      time.Time  `json:"created_at"`
+		EventID        string     `json:"event_id"`
+		Fact           string     `json:"fact"`
+		PublishedAt    *time.Time `json:"published_at,omitempty"`
+		StreamSequence *int64     `json:"stream_sequence,omitempty"`
+
+		// Told `not_yet` is not acknowledged up to: an event may have been acknowledged out of order, and counts once all before
+		// it are. `before_start` was published before the subscriber's first event. `unknown`: the stream was made anew or
+		// restored since, or the event left it without being seen acknowledged; its position says nothing any more.
+		Told Told `json:"told"`
+	} `json:"events"`
+	Mchid      string `json:"mchid"`
+	OutTradeNo string `json:"out_trade_no"`
+	Subscriber string `json:"subscriber"`
 }
 
 // Cursor defines model for Cursor.
@@ -497,6 +642,9 @@ type Mchid = string
 
 // Since defines model for Since.
 type Since = time.Time
+
+// SubscriberName defines model for SubscriberName.
+type SubscriberName = string
 
 // TransactionID defines model for TransactionId.
 type TransactionID = string
@@ -604,6 +752,46 @@ type GetStoryParams struct {
 	Mchid *Mchid `form:"mchid,omitempty" json:"mchid,omitempty"`
 }
 
+// ListSubscribersParams defines parameters for ListSubscribers.
+type ListSubscribersParams struct {
+	Mchid *Mchid `form:"mchid,omitempty" json:"mchid,omitempty"`
+
+	// Since Only what began at this instant or later.
+	Since *Since `form:"since,omitempty" json:"since,omitempty"`
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next_cursor of the page before; opaque.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// AddSubscriberJSONBody defines parameters for AddSubscriber.
+type AddSubscriberJSONBody struct {
+	// Facts only these, such as order.paid; without, all
+	Facts *[]string `json:"facts,omitempty"`
+
+	// From all (the default), now, or an instant: where it begins
+	From  *string `json:"from,omitempty"`
+	Mchid string  `json:"mchid"`
+
+	// Name of its consumer and its NATS account
+	Name string `json:"name"`
+
+	// Nkey the public half of its key
+	Nkey   string `json:"nkey"`
+	Reason string `json:"reason"`
+}
+
+// RemoveSubscriberJSONBody defines parameters for RemoveSubscriber.
+type RemoveSubscriberJSONBody struct {
+	LoseUnacknowledged *bool  `json:"lose_unacknowledged,omitempty"`
+	Reason             string `json:"reason"`
+}
+
+// GetToldParams defines parameters for GetTold.
+type GetToldParams struct {
+	Mchid *Mchid `form:"mchid,omitempty" json:"mchid,omitempty"`
+}
+
 // AcceptAnomalyJSONRequestBody defines body for AcceptAnomaly for application/json ContentType.
 type AcceptAnomalyJSONRequestBody = AnomalyDecision
 
@@ -618,6 +806,12 @@ type DiscardDeadLetterJSONRequestBody = Reason
 
 // ReplayDeadLetterJSONRequestBody defines body for ReplayDeadLetter for application/json ContentType.
 type ReplayDeadLetterJSONRequestBody = Reason
+
+// AddSubscriberJSONRequestBody defines body for AddSubscriber for application/json ContentType.
+type AddSubscriberJSONRequestBody AddSubscriberJSONBody
+
+// RemoveSubscriberJSONRequestBody defines body for RemoveSubscriber for application/json ContentType.
+type RemoveSubscriberJSONRequestBody RemoveSubscriberJSONBody
 
 // RequestEditorFn  is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
@@ -743,6 +937,25 @@ type ClientInterface interface {
 
 	// GetStory request
 	GetStory(ctx context.Context, number string, params *GetStoryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListSubscribers request
+	ListSubscribers(ctx context.Context, params *ListSubscribersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddSubscriberWithBody request with any body
+	AddSubscriberWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	AddSubscriber(ctx context.Context, body AddSubscriberJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetSubscriber request
+	GetSubscriber(ctx context.Context, name SubscriberName, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RemoveSubscriberWithBody request with any body
+	RemoveSubscriberWithBody(ctx context.Context, name SubscriberName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	RemoveSubscriber(ctx context.Context, name SubscriberName, body RemoveSubscriberJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetTold request
+	GetTold(ctx context.Context, name SubscriberName, outTradeNo string, params *GetToldParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 func (c *Client) ListAnomalies(ctx context.Context, params *ListAnomaliesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -963,6 +1176,90 @@ func (c *Client) GetStatus(ctx context.Context, reqEditors ...RequestEditorFn) (
 
 func (c *Client) GetStory(ctx context.Context, number string, params *GetStoryParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetStoryRequest(c.Server, number, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) ListSubscribers(ctx context.Context, params *ListSubscribersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListSubscribersRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) AddSubscriberWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddSubscriberRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) AddSubscriber(ctx context.Context, body AddSubscriberJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddSubscriberRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) GetSubscriber(ctx context.Context, name SubscriberName, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetSubscriberRequest(c.Server, name)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) RemoveSubscriberWithBody(ctx context.Context, name SubscriberName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRemoveSubscriberRequestWithBody(c.Server, name, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) RemoveSubscriber(ctx context.Context, name SubscriberName, body RemoveSubscriberJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRemoveSubscriberRequest(c.Server, name, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) GetTold(ctx context.Context, name SubscriberName, outTradeNo string, params *GetToldParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetToldRequest(c.Server, name, outTradeNo, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1983,6 +2280,287 @@ func NewGetStoryRequest(server string, number string, params *GetStoryParams) (*
 	return req, nil
 }
 
+// NewListSubscribersRequest generates requests for ListSubscribers
+func NewListSubscribersRequest(server string, params *ListSubscribersParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/subscribers")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		queryValues := queryURL.Query()
+
+		if params.Mchid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "mchid", runtime.ParamLocationQuery, *params.Mchid); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "since", runtime.ParamLocationQuery, *params.Since); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "limit", runtime.ParamLocationQuery, *params.Limit); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "cursor", runtime.ParamLocationQuery, *params.Cursor); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		queryURL.RawQuery = queryValues.Encode()
+	}
+
+	req, err := http.NewRequest("GET", queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAddSubscriberRequest calls the generic AddSubscriber builder with application/json body
+func NewAddSubscriberRequest(server string, body AddSubscriberJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAddSubscriberRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewAddSubscriberRequestWithBody generates requests for AddSubscriber with any type of body
+func NewAddSubscriberRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/subscribers")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest("POST", queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewGetSubscriberRequest generates requests for GetSubscriber
+func NewGetSubscriberRequest(server string, name SubscriberName) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithLocation("simple", false, "name", runtime.ParamLocationPath, name)
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/subscribers/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest("GET", queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRemoveSubscriberRequest calls the generic RemoveSubscriber builder with application/json body
+func NewRemoveSubscriberRequest(server string, name SubscriberName, body RemoveSubscriberJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRemoveSubscriberRequestWithBody(server, name, "application/json", bodyReader)
+}
+
+// NewRemoveSubscriberRequestWithBody generates requests for RemoveSubscriber with any type of body
+func NewRemoveSubscriberRequestWithBody(server string, name SubscriberName, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithLocation("simple", false, "name", runtime.ParamLocationPath, name)
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/subscribers/%s/remove", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest("POST", queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewGetToldRequest generates requests for GetTold
+func NewGetToldRequest(server string, name SubscriberName, outTradeNo string, params *GetToldParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithLocation("simple", false, "name", runtime.ParamLocationPath, name)
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithLocation("simple", false, "out_trade_no", runtime.ParamLocationPath, outTradeNo)
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/subscribers/%s/told/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		queryValues := queryURL.Query()
+
+		if params.Mchid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "mchid", runtime.ParamLocationQuery, *params.Mchid); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		queryURL.RawQuery = queryValues.Encode()
+	}
+
+	req, err := http.NewRequest("GET", queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 func (c *Client) applyEditors(ctx context.Context, req *http.Request, additionalEditors []RequestEditorFn) error {
 	for _, r := range c.RequestEditors {
 		if err := r(ctx, req); err != nil {
@@ -2077,6 +2655,25 @@ type ClientWithResponsesInterface interface {
 
 	// GetStoryWithResponse request
 	GetStoryWithResponse(ctx context.Context, number string, params *GetStoryParams, reqEditors ...RequestEditorFn) (*GetStoryResponse, error)
+
+	// ListSubscribersWithResponse request
+	ListSubscribersWithResponse(ctx context.Context, params *ListSubscribersParams, reqEditors ...RequestEditorFn) (*ListSubscribersResponse, error)
+
+	// AddSubscriberWithBodyWithResponse request with any body
+	AddSubscriberWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddSubscriberResponse, error)
+
+	AddSubscriberWithResponse(ctx context.Context, body AddSubscriberJSONRequestBody, reqEditors ...RequestEditorFn) (*AddSubscriberResponse, error)
+
+	// GetSubscriberWithResponse request
+	GetSubscriberWithResponse(ctx context.Context, name SubscriberName, reqEditors ...RequestEditorFn) (*GetSubscriberResponse, error)
+
+	// RemoveSubscriberWithBodyWithResponse request with any body
+	RemoveSubscriberWithBodyWithResponse(ctx context.Context, name SubscriberName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RemoveSubscriberResponse, error)
+
+	RemoveSubscriberWithResponse(ctx context.Context, name SubscriberName, body RemoveSubscriberJSONRequestBody, reqEditors ...RequestEditorFn) (*RemoveSubscriberResponse, error)
+
+	// GetToldWithResponse request
+	GetToldWithResponse(ctx context.Context, name SubscriberName, outTradeNo string, params *GetToldParams, reqEditors ...RequestEditorFn) (*GetToldResponse, error)
 }
 
 type ListAnomaliesResponse struct {
@@ -2401,6 +2998,121 @@ func (r GetStoryResponse) StatusCode() int {
 	return 0
 }
 
+type ListSubscribersResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *SubscriberPage
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r ListSubscribersResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListSubscribersResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type AddSubscriberResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *Subscriber
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r AddSubscriberResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AddSubscriberResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type GetSubscriberResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *Subscriber
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r GetSubscriberResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetSubscriberResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type RemoveSubscriberResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *RemovedSubscriber
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r RemoveSubscriberResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RemoveSubscriberResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type GetToldResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *ToldEvents
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r GetToldResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetToldResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 // ListAnomaliesWithResponse request returning *ListAnomaliesResponse
 func (c *ClientWithResponses) ListAnomaliesWithResponse(ctx context.Context, params *ListAnomaliesParams, reqEditors ...RequestEditorFn) (*ListAnomaliesResponse, error) {
 	rsp, err := c.ListAnomalies(ctx, params, reqEditors...)
@@ -2565,6 +3277,67 @@ func (c *ClientWithResponses) GetStoryWithResponse(ctx context.Context, number s
 		return nil, err
 	}
 	return ParseGetStoryResponse(rsp)
+}
+
+// ListSubscribersWithResponse request returning *ListSubscribersResponse
+func (c *ClientWithResponses) ListSubscribersWithResponse(ctx context.Context, params *ListSubscribersParams, reqEditors ...RequestEditorFn) (*ListSubscribersResponse, error) {
+	rsp, err := c.ListSubscribers(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListSubscribersResponse(rsp)
+}
+
+// AddSubscriberWithBodyWithResponse request with arbitrary body returning *AddSubscriberResponse
+func (c *ClientWithResponses) AddSubscriberWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddSubscriberResponse, error) {
+	rsp, err := c.AddSubscriberWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddSubscriberResponse(rsp)
+}
+
+func (c *ClientWithResponses) AddSubscriberWithResponse(ctx context.Context, body AddSubscriberJSONRequestBody, reqEditors ...RequestEditorFn) (*AddSubscriberResponse, error) {
+	rsp, err := c.AddSubscriber(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddSubscriberResponse(rsp)
+}
+
+// GetSubscriberWithResponse request returning *GetSubscriberResponse
+func (c *ClientWithResponses) GetSubscriberWithResponse(ctx context.Context, name SubscriberName, reqEditors ...RequestEditorFn) (*GetSubscriberResponse, error) {
+	rsp, err := c.GetSubscriber(ctx, name, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetSubscriberResponse(rsp)
+}
+
+// RemoveSubscriberWithBodyWithResponse request with arbitrary body returning *RemoveSubscriberResponse
+func (c *ClientWithResponses) RemoveSubscriberWithBodyWithResponse(ctx context.Context, name SubscriberName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RemoveSubscriberResponse, error) {
+	rsp, err := c.RemoveSubscriberWithBody(ctx, name, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRemoveSubscriberResponse(rsp)
+}
+
+func (c *ClientWithResponses) RemoveSubscriberWithResponse(ctx context.Context, name SubscriberName, body RemoveSubscriberJSONRequestBody, reqEditors ...RequestEditorFn) (*RemoveSubscriberResponse, error) {
+	rsp, err := c.RemoveSubscriber(ctx, name, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRemoveSubscriberResponse(rsp)
+}
+
+// GetToldWithResponse request returning *GetToldResponse
+func (c *ClientWithResponses) GetToldWithResponse(ctx context.Context, name SubscriberName, outTradeNo string, params *GetToldParams, reqEditors ...RequestEditorFn) (*GetToldResponse, error) {
+	rsp, err := c.GetTold(ctx, name, outTradeNo, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetToldResponse(rsp)
 }
 
 // ParseListAnomaliesResponse parses an HTTP response from a ListAnomaliesWithResponse call
@@ -3012,6 +3785,171 @@ func ParseGetStoryResponse(rsp *http.Response) (*GetStoryResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Story
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListSubscribersResponse parses an HTTP response from a ListSubscribersWithResponse call
+func ParseListSubscribersResponse(rsp *http.Response) (*ListSubscribersResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListSubscribersResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SubscriberPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAddSubscriberResponse parses an HTTP response from a AddSubscriberWithResponse call
+func ParseAddSubscriberResponse(rsp *http.Response) (*AddSubscriberResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AddSubscriberResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Subscriber
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetSubscriberResponse parses an HTTP response from a GetSubscriberWithResponse call
+func ParseGetSubscriberResponse(rsp *http.Response) (*GetSubscriberResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetSubscriberResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Subscriber
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRemoveSubscriberResponse parses an HTTP response from a RemoveSubscriberWithResponse call
+func ParseRemoveSubscriberResponse(rsp *http.Response) (*RemoveSubscriberResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RemoveSubscriberResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RemovedSubscriber
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetToldResponse parses an HTTP response from a GetToldWithResponse call
+func ParseGetToldResponse(rsp *http.Response) (*GetToldResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetToldResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ToldEvents
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
