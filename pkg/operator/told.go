@@ -167,12 +167,12 @@ func (a *API) toldIn(ctx context.Context, w http.ResponseWriter, mchid pay.MchID
 	for j, place := range places {
 		for i, s := range subscribers {
 			m := &d.Timeline[place]
-			switch of.told[i][j].told { //nolint:exhaustive // of the others nothing is said
+			switch of.told[i][j].told {
 			case pay.ToldAcknowledged:
 				m.AcknowledgedBy = append(m.AcknowledgedBy, acknowledgedDocument{string(s.Name), of.told[i][j].at})
 			case pay.ToldNotYet, pay.ToldNotPublished:
 				m.ToldNotYet = append(m.ToldNotYet, string(s.Name))
-			default:
+			default: // of the others nothing is said
 			}
 		}
 	}

@@ -54,7 +54,7 @@ func (s *Store) ClaimSubscribers(ctx context.Context, limit int, lease time.Dura
 func (s *Store) KeptSubscriber(ctx context.Context, id string) (pay.KeptSubscriber, bool, error) {
 	key, err := uuid.Parse(id)
 	if err != nil {
-		return pay.KeptSubscriber{}, false, nil //nolint:nilerr // what is no UUID is the id of no subscriber
+		return pay.KeptSubscriber{}, false, nil // what is no UUID is the id of no subscriber
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

@@ -194,6 +194,8 @@ func TestSampleAck_keeps_a_row_only_when_something_moved(t *testing.T) {
 	require.Equal(t, pay.AckSample{StreamAt: anew, Floor: 8, StoredAt: noon, At: last[s.ID].At}, last[s.ID])
 }
 
+func later(minutes int) time.Time { return noon.Add(time.Duration(minutes) * time.Minute) }
+
 func TestFirstAcks_finds_the_first_sample_that_covers_an_event(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -202,13 +204,13 @@ func TestFirstAcks_finds_the_first_sample_that_covers_an_event(t *testing.T) {
 	for _, row := range []struct {
 		stream time.Time
 		floor  int
-		at     time.Duration
+		minute int
 	}{{streamMade, 10, 1}, {streamMade, 20, 2}, {streamMade, 30, 3}, {streamMade, 15, 4}, {streamMade, 18, 5}, {anew, 40, 6}} {
 		require.NoError(t, b.exec(`INSERT INTO subscriber_acks (subscriber_id, stream_created_at, ack_floor, sampled_at) VALUES ($1, $2, $3, $4)`,
-			s.ID, row.stream, row.floor, noon.Add(row.at*time.Minute)))
+			s.ID, row.stream, row.floor, later(row.minute)))
 	}
-	ask := func(stream time.Time, sequence uint64, published time.Duration) pay.AckQuestion {
-		return pay.AckQuestion{SubscriberID: s.ID, StreamAt: stream, Sequence: sequence, PublishedAt: noon.Add(published * time.Minute)}
+	ask := func(stream time.Time, sequence uint64, published int) pay.AckQuestion {
+		return pay.AckQuestion{SubscriberID: s.ID, StreamAt: stream, Sequence: sequence, PublishedAt: later(published)}
 	}
 	nobody := ask(streamMade, 1, 0)
 	nobody.SubscriberID = uuid.NewString()
@@ -218,8 +220,7 @@ func TestFirstAcks_finds_the_first_sample_that_covers_an_event(t *testing.T) {
 		ask(anew, 31, 0), nobody,
 	})
 	require.NoError(t, err)
-	at := func(minute time.Duration) time.Time { return noon.Add(minute * time.Minute) }
-	require.Equal(t, []time.Time{at(1), at(4), at(3), {}, at(5), at(6), {}}, got)
+	require.Equal(t, []time.Time{later(1), later(4), later(3), {}, later(5), later(6), {}}, got)
 	none, err := b.FirstAcks(t.Context(), nil)
 	require.NoError(t, err)
 	require.Empty(t, none)
@@ -233,7 +234,7 @@ func TestDropOldAcks_drops_in_batches_and_keeps_what_a_consumer_is_made_again_fr
 	for _, s := range []pay.Subscriber{idle, busy, gone} {
 		for floor := range 3 {
 			require.NoError(t, b.exec(`INSERT INTO subscriber_acks (subscriber_id, stream_created_at, ack_floor, sampled_at) VALUES ($1, $2, $3, $4)`,
-				s.ID, streamMade, floor, noon.Add(time.Duration(floor)*time.Minute)))
+				s.ID, streamMade, floor, later(floor)))
 		}
 	}
 	require.NoError(t, b.exec(`INSERT INTO subscriber_acks (subscriber_id, stream_created_at, ack_floor, sampled_at) VALUES ($1, $2, 9, $3)`, busy.ID, streamMade, noon.AddDate(0, 0, 60)))
