@@ -186,7 +186,8 @@ func (k *newSeed) without(err error) error {
 		}
 		return err
 	}
-	e := &problem.Error{Kind: problem.KindOf(err), Detail: "the subscriber may have been added", Cause: err}
+	// Not its cause: what the API says to do next does not help here.
+	e := problem.Newf(problem.Unavailable, "the subscriber may have been added: %s", err)
 	e.NextStep = "Run the command again with --nkey " + k.public + " in the place of --seed-file; the seed is in " + k.file + "."
 	if k.file == "-" {
 		e.NextStep = "Look at `fenflow subscriber ls`. If it is there, remove it: its seed was not printed. Then run the command again."

@@ -3,6 +3,7 @@ package operator
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -64,6 +65,9 @@ func (a *API) look(ctx context.Context, subscribers []pay.Subscriber, positions 
 		return lookedAt{s.ID, string(s.Name), string(s.MchID), each(s.Facts, func(f pay.Fact) string { return string(f) }), oldest}
 	})}
 	looked, err := askWorker[lookedAnswer](ctx, a, q, "Ask again in a moment; nothing was changed.")
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = problem.Wrap(problem.NoWorker, err, "no answer came within "+lookWithin.String())
+	}
 	if err == nil && (len(looked.Consumers) != len(subscribers) || len(looked.Positions) != len(positions)) {
 		err = problem.Wrap(problem.Internal, fmt.Errorf("the worker answers about %d of %d subscribers", len(looked.Consumers), len(subscribers)), "")
 	}
