@@ -27,7 +27,7 @@ func TestInspect_tells_which_keys_a_notification_takes(t *testing.T) {
 	require.Equal(t, f.serial, i.KeyID)
 	require.Equal(t, testAt, i.SignedAt)
 	require.Equal(t, 2, i.Place)
-	require.Equal(t, testPlain, string(i.Resource))
+	require.JSONEq(t, testPlain, string(i.Resource))
 	require.Equal(t, env.Headers[HeaderTimestamp]+"\nnonce-1\n"+string(env.Body)+"\n", string(i.Message))
 }
 
