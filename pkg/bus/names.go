@@ -35,6 +35,15 @@ const (
 	RequestActAbnormal = "fenflow.act.abnormal"
 )
 
+// Requests of operators: what takes a merchant's keys or the broker.
+const (
+	RequestOperateKeys     = "fenflow.operate.keys"     // which keys each merchant has
+	RequestOperateMerchant = "fenflow.operate.merchant" // one merchant's keys against its stored traffic
+	RequestOperateRejected = "fenflow.operate.rejected" // samples of what was turned away
+	RequestOperateReverify = "fenflow.operate.reverify" // whether they would pass now
+	RequestOperatePublish  = "fenflow.operate.publish"  // those that do, to be settled
+)
+
 // Their durable consumers, without which nothing in NOTIFY counts as settled.
 const (
 	durableLive   = "settle-live"
