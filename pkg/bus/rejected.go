@@ -24,6 +24,9 @@ const (
 // round trip of its own.
 const sampleChunk = 32
 
+// maxSaid is the most of a reason or detail that is read.
+const maxSaid = 500
+
 // PublishRejected stores a sample of what the edge turned away: a pack of one
 // envelope, with the reason in the headers.
 func (b *Bus) PublishRejected(ctx context.Context, r wechatpay.Rejected) error {
@@ -116,7 +119,7 @@ func sampleAt(ctx context.Context, stream jetstream.Stream, sequence uint64) (we
 // it under; one that names another inside cannot be believed.
 func sampleOf(msg *jetstream.RawStreamMsg) wechatpay.Sample {
 	s := wechatpay.Sample{Sequence: msg.Sequence, StoredAt: msg.Time.UTC()}
-	s.Reason, s.Detail = msg.Header.Get(headerReason), msg.Header.Get(headerDetail)
+	s.Reason, s.Detail = clip(msg.Header.Get(headerReason)), clip(msg.Header.Get(headerDetail))
 	filed := strings.TrimPrefix(msg.Subject, subjectRejected)
 	parts, err := decodePack(msg.Data)
 	switch {
@@ -132,6 +135,9 @@ func sampleOf(msg *jetstream.RawStreamMsg) wechatpay.Sample {
 		s.Envelope = parts[0].envelope
 		return s
 	}
-	s.Envelope = wechatpay.Envelope{MchID: pay.MchID(filed), ReceivedAt: s.StoredAt, Body: msg.Data}
+	s.Envelope = wechatpay.Envelope{MchID: pay.MchID(filed), ReceivedAt: s.StoredAt, Body: msg.Data[:min(len(msg.Data), maxPackBytes)]}
 	return s
 }
+
+// clip bounds what is told of a sample; what the edge says is far shorter.
+func clip(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxSaid)], "\uFFFD") }

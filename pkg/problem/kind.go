@@ -46,6 +46,9 @@ const (
 	UnknownNumber   Kind = "unknown_number"
 	UnknownLetter   Kind = "unknown_letter"
 	UnknownToken    Kind = "unknown_token"
+
+	UnknownNotification Kind = "unknown_notification"
+	UnknownSample       Kind = "unknown_sample"
 )
 
 // Outcomes of commands (FEN-4xxx).

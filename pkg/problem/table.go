@@ -36,6 +36,8 @@ func Table() []Entry {
 		{UnknownNumber, "FEN-3011", "number leads to no order", "Compare it with its source, character by character, and leave out `mchid`. Messages that could not be settled are among the dead letters: `fenflow dead-letter ls`.", http.StatusNotFound, Ack, ExitNotFound},
 		{UnknownLetter, "FEN-3012", "there is no such dead letter", "Dead letters are named by their delivery id; `fenflow dead-letter ls` lists them.", http.StatusNotFound, Ack, ExitNotFound},
 		{UnknownToken, "FEN-3013", "there is no live token of this name", "`fenflow token ls` lists all tokens, revoked ones too.", http.StatusNotFound, Ack, ExitNotFound},
+		{UnknownNotification, "FEN-3019", "there is no such notification in the archive", "Notifications are named by their delivery id; `fenflow notification ls` lists them. The archive keeps them for 180 days.", http.StatusNotFound, Ack, ExitNotFound},
+		{UnknownSample, "FEN-3020", "there is no such rejected sample", "`fenflow rejected ls` lists those that are kept, each with its number; old ones are dropped when 64 MiB are full.", http.StatusNotFound, Ack, ExitNotFound},
 
 		{Conflict, "FEN-4001", "number is taken by another order", "Use a new out_trade_no, or repeat the first request unchanged.", http.StatusConflict, Ack, ExitRefused},
 		{Refused, "FEN-4002", "refused for good", "The reason is in the message; a repeat of the same request ends the same way.", http.StatusUnprocessableEntity, Ack, ExitRefused},
