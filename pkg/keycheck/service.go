@@ -51,11 +51,19 @@ type Options struct {
 	Log        *slog.Logger
 }
 
+// maxChecks bounds the checks under way: each takes a processor for a while,
+// and settling goes before.
+const maxChecks = 4
+
 // Service checks keys.
-type Service struct{ Options }
+type Service struct {
+	Options
+
+	room chan struct{}
+}
 
 // New makes a Service.
-func New(o Options) *Service { return &Service{o} }
+func New(o Options) *Service { return &Service{Options: o, room: make(chan struct{}, maxChecks)} }
 
 // Check holds a merchant's keys against its stored traffic:
 //
@@ -65,6 +73,12 @@ func New(o Options) *Service { return &Service{o} }
 //  4. if asked for, one call to WeChat Pay that changes nothing;
 //  5. what follows from all this, each thing with what to do.
 func (s *Service) Check(ctx context.Context, q Question) (Report, error) {
+	select {
+	case s.room <- struct{}{}:
+		defer func() { <-s.room }()
+	default:
+		return Report{}, &problem.Error{Kind: problem.TooManyRequests, Detail: "other checks are under way", NextStep: "Run it again in a few seconds."}
+	}
 	cred, known := s.Merchants.Credentials(q.MchID)
 	if !known {
 		return Report{}, problem.Newf(problem.UnknownMerchant, "merchant %s", q.MchID)

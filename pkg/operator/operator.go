@@ -19,6 +19,7 @@ type Books interface {
 	Stories
 	Letters
 	Audits
+	Archive
 }
 
 // Options are what an API works with.
@@ -75,6 +76,9 @@ func New(o Options) *API {
 	a.route(r, http.MethodPost, "/operator/v1/dead-letter-replays", a.replayLetters)
 	a.route(r, http.MethodGet, "/operator/v1/audit", a.listAudit)
 	// Each noun lists its own routes beside its handlers.
+	a.routeMerchants(r)
+	a.routeNotifications(r)
+	a.routeRejected(r)
 	a.router = r
 	return a
 }

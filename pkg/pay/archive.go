@@ -34,4 +34,5 @@ type DeliveryPage struct {
 	More       bool
 	LastID     DeliveryID // what the page after begins behind
 	LastMchID  MchID
+	LastAt     time.Time // its receipt
 }

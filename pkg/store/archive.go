@@ -40,14 +40,14 @@ func (s *Store) ListDeliveries(ctx context.Context, f pay.DeliveryFilter) (pay.D
 	if f.Bytes {
 		size = stretchBytes
 	}
-	at := f // where the search stands
+	at, received := f, time.Time{} // where the search stands
 	for looked := 0; looked < maxLook; looked += size {
 		rows, err := s.deliveries(ctx, at, size)
 		if err != nil {
 			return pay.DeliveryPage{}, err
 		}
 		for _, d := range rows {
-			at.AfterID, at.AfterMchID = d.ID, d.MchID
+			at.AfterID, at.AfterMchID, received = d.ID, d.MchID, d.ReceivedAt
 			switch {
 			case !f.Wants(d.Kind):
 			case len(p.Deliveries) == limit: // one more than fits
@@ -55,14 +55,14 @@ func (s *Store) ListDeliveries(ctx context.Context, f pay.DeliveryFilter) (pay.D
 				return p, nil
 			default:
 				p.Deliveries = append(p.Deliveries, d)
-				p.LastID, p.LastMchID = d.ID, d.MchID
+				p.LastID, p.LastMchID, p.LastAt = d.ID, d.MchID, d.ReceivedAt
 			}
 		}
 		if len(rows) < size {
 			return p, nil
 		}
 	}
-	p.More, p.LastID, p.LastMchID = true, at.AfterID, at.AfterMchID
+	p.More, p.LastID, p.LastMchID, p.LastAt = true, at.AfterID, at.AfterMchID, received
 	return p, nil
 }
 
