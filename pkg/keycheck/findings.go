@@ -43,7 +43,7 @@ func (r *Report) traffic() Finding {
 	case r.Looked == 0:
 		return Finding{"traffic", LevelNote, "no notification of this merchant is stored: nothing can be verified or rehearsed", ""}
 	case r.Failed == 0:
-		return Finding{"traffic", LevelOK, fmt.Sprintf("%s, received from %s to %s, pass with the keys of now", r.latest(), at(r.OldestAt), at(r.NewestAt)), ""}
+		return Finding{"traffic", LevelOK, fmt.Sprintf("%s the keys of now", r.passing()), ""}
 	}
 	f := r.Failures[0]
 	return Finding{
@@ -61,6 +61,13 @@ func (r *Report) latest() string {
 		text += " (there was no time for more)"
 	}
 	return text
+}
+
+func (r *Report) passing() string {
+	if r.Looked == 1 {
+		return r.latest() + " passes with"
+	}
+	return r.latest() + " pass with"
 }
 
 func fixOf(f Failure) string {
@@ -211,7 +218,7 @@ func (l *Live) finding() Finding {
 	}
 }
 
-func at(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+func at(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }
 
 func days(n int) string {
 	if n == 1 {
