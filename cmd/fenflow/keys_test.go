@@ -54,6 +54,7 @@ func TestKeySessions(t *testing.T) {
 	stack, err := devstack.Start(t.Context(), devstack.Options{Dir: dir, Console: true, FreePort: true, Speed: 60, RefundSpeed: 60, Log: t.Output()})
 	require.NoError(t, err)
 	t.Cleanup(stack.Stop)
+	t.Cleanup(func() { saysNoSecret(t, dir, m) }) // before the stack stops, with all that the roles said
 
 	p := stackParams(stack, "testdata/keys")
 	setup := p.Setup
@@ -76,6 +77,21 @@ func TestKeySessions(t *testing.T) {
 		_, _ = fmt.Fprint(ts.Stdout(), tidyKeys(names.Replace(ts.ReadFile("stdout"))))
 	}
 	testscript.Run(t, p)
+}
+
+// saysNoSecret looks through all that the roles wrote down.
+func saysNoSecret(t *testing.T, dir string, m simulator.Merchant) {
+	t.Helper()
+	logs, err := filepath.Glob(filepath.Join(dir, "log", "*.log"))
+	require.NoError(t, err)
+	require.NotEmpty(t, logs)
+	for _, name := range logs {
+		text, err := os.ReadFile(name)
+		require.NoError(t, err)
+		for _, secret := range []string{m.APIv3Key, m.APIv2Key, m.APIKey, "PRIVATE KEY", "fft_"} {
+			require.NotContains(t, string(text), secret, name)
+		}
+	}
 }
 
 // tidyKeys replaces what is another in each run beyond what tidy does.
