@@ -10,17 +10,14 @@ import (
 	"github.com/fenflow/fenflow/pkg/problem"
 )
 
-// confirm asks at a terminal whether something is meant. Where nobody can be
-// asked, it takes --yes: act is what would be done, such as "replay 3 letters".
-func (c *commandLine) confirm(ctx context.Context, act string) (bool, error) {
-	nobody := &problem.Error{
-		Kind: problem.Usage, Detail: "this would " + act + "; there is nobody to ask whether they are meant",
-		NextStep: "Run it at a terminal, or say --yes.",
-	}
+// confirmed asks somebody at the terminal, and takes nothing but a yes for one. Where
+// there is nobody, alone says what that means.
+func (c *commandLine) confirmed(ctx context.Context, question, alone string) (bool, error) {
+	nobody := &problem.Error{Kind: problem.Usage, Detail: alone, NextStep: "Run it at a terminal, or say --yes."}
 	if c.Stdin == nil {
 		return false, nobody
 	}
-	_, _ = io.WriteString(c.Stderr, strings.ToUpper(act[:1])+act[1:]+"? [y/N] ") // nobody is left to tell
+	_, _ = io.WriteString(c.Stderr, question+" [y/N] ") // nobody is left to tell
 	type reply struct {
 		line string
 		err  error

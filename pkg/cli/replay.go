@@ -225,7 +225,7 @@ func (c *commandLine) meant(ctx context.Context, letters chosen, yes bool) (bool
 		c.tell("Replaying " + letters.count() + ".\n")
 		return true, nil
 	}
-	return c.confirm(ctx, "replay "+letters.count())
+	return c.confirmed(ctx, "Replay "+letters.count()+"?", "this would replay "+letters.count()+"; there is nobody to ask whether they are meant")
 }
 
 // tell is for people who look on; a program reads one document.

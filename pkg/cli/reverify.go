@@ -126,7 +126,8 @@ func (c *commandLine) reverify(ctx context.Context, api remote, f *reverifyFlags
 		return c.verdictAnswer(&looked, f), nil
 	}
 	if !named && !f.yes {
-		meant, err := c.confirm(ctx, "publish "+counted(len(passing), "notification")+" of "+counted(len(numbers), "sample"))
+		act := counted(len(passing), "notification") + " of " + counted(len(numbers), "sample")
+		meant, err := c.confirmed(ctx, "Publish "+act+"?", "this would publish "+act+"; there is nobody to ask whether they are meant")
 		switch {
 		case err != nil:
 			return answer{}, err
