@@ -21,6 +21,7 @@ type Books interface {
 	Anomalies
 	Audits
 	Subscribers
+	Archive
 }
 
 // Options are what an API works with.
@@ -79,6 +80,9 @@ func New(o Options) *API {
 	// Each noun lists its own routes beside its handlers.
 	a.routeAnomalies(r)
 	a.routeSubscribers(r)
+	a.routeMerchants(r)
+	a.routeNotifications(r)
+	a.routeRejected(r)
 	a.router = r
 	return a
 }

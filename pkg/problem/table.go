@@ -38,6 +38,8 @@ func Table() []Entry {
 		{UnknownToken, "FEN-3013", "there is no live token of this name", "`fenflow token ls` lists all tokens, revoked ones too.", http.StatusNotFound, Ack, ExitNotFound},
 		{UnknownAnomaly, "FEN-3022", "nothing is odd about this payment", "Anomalies are named by WeChat Pay's transaction_id; `fenflow anomaly ls` lists the open ones, and `fenflow order show` tells everything about a payment.", http.StatusNotFound, Ack, ExitNotFound},
 		{UnknownSubscriber, "FEN-3016", "there is no such subscriber", "`fenflow subscriber ls` lists them; `fenflow audit ls` says who removed one, and why.", http.StatusNotFound, Ack, ExitNotFound},
+		{UnknownNotification, "FEN-3019", "there is no such notification in the archive", "Notifications are named by their delivery id; `fenflow notification ls` lists them. The archive keeps them for 180 days.", http.StatusNotFound, Ack, ExitNotFound},
+		{UnknownSample, "FEN-3020", "there is no such rejected sample", "`fenflow rejected ls` lists those that are kept, each with its number; old ones are dropped when 64 MiB are full.", http.StatusNotFound, Ack, ExitNotFound},
 
 		{Conflict, "FEN-4001", "number is taken by another order", "Use a new out_trade_no, or repeat the first request unchanged.", http.StatusConflict, Ack, ExitRefused},
 		{Refused, "FEN-4002", "refused for good", "The reason is in the message; a repeat of the same request ends the same way.", http.StatusUnprocessableEntity, Ack, ExitRefused},

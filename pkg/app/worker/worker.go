@@ -14,8 +14,10 @@ import (
 	"github.com/fenflow/fenflow/pkg/certificates"
 	"github.com/fenflow/fenflow/pkg/command"
 	"github.com/fenflow/fenflow/pkg/deadletter"
+	"github.com/fenflow/fenflow/pkg/keycheck"
 	"github.com/fenflow/fenflow/pkg/outbox"
 	"github.com/fenflow/fenflow/pkg/pay"
+	"github.com/fenflow/fenflow/pkg/reverify"
 	"github.com/fenflow/fenflow/pkg/settle"
 	"github.com/fenflow/fenflow/pkg/store"
 	"github.com/fenflow/fenflow/pkg/subscribers"
@@ -33,6 +35,8 @@ type worker struct {
 	commands  *command.Service
 	certs     *certificates.Service
 	told      *subscribers.Keeper
+	keycheck  *keycheck.Service
+	reverify  *reverify.Service
 	proof     *proof
 	upkeep    *upkeep
 }
@@ -79,6 +83,7 @@ func wire(env boot.Env, p parts, known *merchants) *worker {
 	p.bus.OnReconnect(w.told.Wake)
 	w.proof = newProof(p, env)
 	w.upkeep = newUpkeep(p, env)
+	w.wireKeys()
 	return w
 }
 
@@ -122,6 +127,7 @@ func (w *worker) run(ctx context.Context) error {
 	begin("upkeep", w.upkeep.keep)
 	begin("answer checks", w.afterProof(w.serve(bus.RequestActCheck, w.commands.ActCheck)))
 	begin("drive abnormal refunds on", w.afterProof(w.serve(bus.RequestActAbnormal, w.commands.ActAbnormal)))
+	w.answerKeys(begin)
 	begin("letters", w.afterProof(w.letters.Run))
 	begin("live notifications", w.afterProof(w.consume(bus.SubjectLive)))
 	begin("replayed notifications", w.afterProof(w.consume(bus.SubjectReplay)))
