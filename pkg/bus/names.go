@@ -35,6 +35,12 @@ const (
 	RequestActAbnormal = "fenflow.act.abnormal"
 )
 
+// What only the console may ask.
+const (
+	RequestOperateEvents      = "fenflow.operate.events"
+	RequestOperateConnections = "fenflow.operate.connections"
+)
+
 // Their durable consumers, without which nothing in NOTIFY counts as settled.
 const (
 	durableLive   = "settle-live"

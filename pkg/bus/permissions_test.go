@@ -108,7 +108,7 @@ var allowed = map[string][]string{
 		"publish pay.event.1900000109.order.paid", "publish pay.notify.replay", "publish $KV.platform_keys.durability",
 		"publish _INBOX_api.reply.x", "publish _INBOX_console.reply.x",
 		"publish $JS.API.INFO", "publish $JS.API.STREAM.INFO.NOTIFY", "publish $JS.API.STREAM.CREATE.OTHER", "publish $JS.API.STREAM.UPDATE.EVENT",
-		"publish $JS.API.STREAM.PURGE.NOTIFY", "publish $JS.API.STREAM.MSG.GET.NOTIFY",
+		"publish $JS.API.STREAM.PURGE.NOTIFY", "publish $JS.API.STREAM.MSG.GET.NOTIFY", "publish $JS.API.STREAM.MSG.GET.EVENT",
 		"publish $JS.API.CONSUMER.CREATE.NOTIFY.x", "publish $JS.API.CONSUMER.CREATE.EVENT.x",
 		"publish $JS.API.CONSUMER.MSG.NEXT.NOTIFY.settle-live",
 		"publish $JS.ACK.NOTIFY.settle-live.1.1.1.1.1", "publish $JS.ACK._.hash.NOTIFY.settle-live.1.1.1.1.1.1",

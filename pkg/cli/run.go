@@ -56,6 +56,8 @@ type commandLine struct {
 	url  string
 	set  map[string]string
 	exit int
+
+	jsonLines bool // with --json each document is one line
 }
 
 // wantsJSON looks for --json by itself, so that a command line that does not
@@ -91,6 +93,7 @@ func (c *commandLine) root() *cobra.Command {
 	flags.StringToStringVar(&c.set, "set", nil, "override one setting, such as listen.admin=:9090")
 	flags.BoolVar(&c.json, "json", c.json, "print one JSON document on stdout")
 	root.AddCommand(c.status(), c.order(), c.deadLetter(), c.audit())
+	root.AddCommand(c.event())
 	root.AddCommand(c.console(), c.token())
 	root.AddCommand(c.migrate(), c.config(), c.key(), c.explain(), c.health(), c.version())
 	return root

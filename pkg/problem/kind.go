@@ -46,6 +46,7 @@ const (
 	UnknownNumber   Kind = "unknown_number"
 	UnknownLetter   Kind = "unknown_letter"
 	UnknownToken    Kind = "unknown_token"
+	BeyondEnd       Kind = "beyond_end"
 )
 
 // Outcomes of commands (FEN-4xxx).

@@ -110,6 +110,8 @@ func (w *worker) run(ctx context.Context) error {
 	begin("answer reads of histories", w.serve(bus.RequestReadHistory, w.commands.ReadHistory))
 	begin("answer reads of refunds", w.serve(bus.RequestReadRefund, w.commands.ReadRefund))
 	begin("answer reads of commands", w.serve(bus.RequestReadCommand, w.commands.ReadCommand))
+	begin("answer looks at events", w.serve(bus.RequestOperateEvents, w.tailEvents))
+	begin("answer looks at connections", w.serve(bus.RequestOperateConnections, w.connections))
 	begin("durability", w.proof.keep)
 	begin("upkeep", w.upkeep.keep)
 	begin("answer checks", w.afterProof(w.serve(bus.RequestActCheck, w.commands.ActCheck)))
