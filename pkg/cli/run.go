@@ -29,6 +29,7 @@ type Deps struct {
 	Build    boot.Build
 	Migrator Migrator
 	Tokens   Tokens
+	Doctor   Doctor
 	Console  func(args []string) int // runs the role; args are its flags
 }
 
@@ -93,7 +94,7 @@ func (c *commandLine) root() *cobra.Command {
 	flags.StringToStringVar(&c.set, "set", nil, "override one setting, such as listen.admin=:9090")
 	flags.BoolVar(&c.json, "json", c.json, "print one JSON document on stdout")
 	root.AddCommand(c.status(), c.order(), c.deadLetter(), c.audit())
-	root.AddCommand(c.event())
+	root.AddCommand(c.event(), c.doctor())
 	root.AddCommand(c.console(), c.token())
 	root.AddCommand(c.migrate(), c.config(), c.key(), c.explain(), c.health(), c.version())
 	return root
