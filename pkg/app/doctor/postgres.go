@@ -186,7 +186,8 @@ func (d *doctor) postgresPartitions(ctx context.Context) []outcome {
 	case len(missing) > 0:
 		return warn(fix, "%s missing, the first one (%s) wanted from %s", counted(len(missing), "partition")+" "+isOrAre(len(missing)), missing[0].Name, missing[0].Wants.Format(time.DateOnly))
 	case stray:
-		return warn(fix, "rows are in a DEFAULT partition: their own was missing when they came")
+		return warn(fix+" Rows of days before yesterday stay where they are: they are read as all others, but never dropped.",
+			"rows are in a DEFAULT partition: their own was missing when they came")
 	}
 	return ok("made for the next two weeks")
 }
