@@ -10,9 +10,10 @@ import (
 // ServerState is what a NATS server says of itself on its monitoring port.
 type ServerState struct {
 	Name, Version string
-	Now           time.Time // its clock
-	AskedAt       time.Time // our clock, half-way between question and answer
-	MaxStore      int64     // jetstream.max_file_store
+	Now           time.Time     // its clock
+	AskedAt       time.Time     // our clock, half-way between question and answer
+	Blur          time.Duration // how far AskedAt may be off: half of what that took
+	MaxStore      int64         // jetstream.max_file_store
 	UsedStore     uint64
 	StoreDir      string // on its machine
 }
@@ -42,7 +43,7 @@ func LookAtServer(ctx context.Context, url string) (ServerState, error) {
 		return ServerState{}, fmt.Errorf("read /varz: is not that of a NATS server")
 	}
 	took := time.Since(asked)
-	state := ServerState{Name: said.Name, Version: said.Version, Now: said.Now.UTC(), AskedAt: asked.Add(took / 2).UTC()}
+	state := ServerState{Name: said.Name, Version: said.Version, Now: said.Now.UTC(), AskedAt: asked.Add(took / 2).UTC(), Blur: took / 2}
 	if c := said.JetStream.Config; c != nil {
 		state.MaxStore, state.StoreDir = c.MaxStore, c.StoreDir
 	}

@@ -12,8 +12,9 @@ import (
 // signature, which anybody may ask.
 type Probed struct {
 	Status      int
-	Date        time.Time // of the answer's header; zero: it had none
-	AskedAt     time.Time // our clock, half-way between question and answer
+	Date        time.Time     // of the answer's header; zero: it had none
+	AskedAt     time.Time     // our clock, half-way between question and answer
+	Blur        time.Duration // how far AskedAt may be off: half of what that took
 	Certificate *x509.Certificate
 	Issuers     []*x509.Certificate // the rest of the verified chain, up to the root
 }
@@ -42,7 +43,7 @@ func Probe(ctx context.Context, o ClientOptions) (Probed, error) {
 	}
 	took := time.Since(asked)
 	_ = response.Body.Close()
-	p := Probed{Status: response.StatusCode, AskedAt: asked.Add(took / 2)}
+	p := Probed{Status: response.StatusCode, AskedAt: asked.Add(took / 2), Blur: took / 2}
 	p.Date, _ = http.ParseTime(response.Header.Get("Date")) // a broken one is none
 	if t := response.TLS; t != nil && len(t.VerifiedChains) > 0 {
 		p.Certificate, p.Issuers = t.VerifiedChains[0][0], t.VerifiedChains[0][1:]

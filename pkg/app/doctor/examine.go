@@ -122,13 +122,15 @@ func (p *patient) ask(ctx context.Context) []outcome {
 // days rounds down: what ends within a day has none left.
 func days(d time.Duration) int { return int(d / (24 * time.Hour)) }
 
-// skew judges a clock against ours, as seen within an error of rtt.
-func skew(theirs, ours time.Time, warnAt, failAt time.Duration, whose, why string) []outcome {
+// skew judges a clock against ours, which stood at ours when theirs was read,
+// give or take blur: half of what the question took. Only what is certain counts.
+func skew(theirs, ours time.Time, blur, warnAt, failAt time.Duration, whose, why string) []outcome {
 	off := theirs.Sub(ours)
 	way := "ahead of"
 	if off < 0 {
 		off, way = -off, "behind"
 	}
+	off = max(off-blur, 0)
 	said := fmt.Sprintf("%s is %s %s this machine's", whose, off.Round(time.Millisecond), way)
 	fix := "Have both machines follow NTP (`timedatectl`, `chronyc tracking`). " + why
 	switch {

@@ -45,7 +45,7 @@ func (d *doctor) natsServer(address string) []check {
 	return []check{
 		monitor,
 		{name: "nats.clock", subject: host, needs: after, look: func(context.Context) []outcome {
-			return skew(state.Now, state.AskedAt, natsSkewWarn, natsSkewFail, "the NATS server's clock", "The age of what is stored goes by it.")
+			return skew(state.Now, state.AskedAt, state.Blur, natsSkewWarn, natsSkewFail, "the NATS server's clock", "The age of what is stored goes by it.")
 		}},
 		{name: "nats.storage", subject: host, needs: after, look: func(context.Context) []outcome { return natsStorage(state) }},
 	}

@@ -142,8 +142,8 @@ func (d *doctor) postgresClock(ctx context.Context) []outcome {
 	if err != nil {
 		return unread(err)
 	}
-	ours := asked.Add(d.Now().Sub(asked) / 2)
-	return skew(theirs, ours, postgresSkewWarn, postgresSkewFail, "PostgreSQL's clock", "What is due is decided by PostgreSQL's.")
+	blur := d.Now().Sub(asked) / 2
+	return skew(theirs, asked.Add(blur), blur, postgresSkewWarn, postgresSkewFail, "PostgreSQL's clock", "What is due is decided by PostgreSQL's.")
 }
 
 func (d *doctor) postgresAutovacuum(ctx context.Context) []outcome {

@@ -59,7 +59,7 @@ func (d *doctor) wechatHost(c config.Config, address string) []check {
 		if probed.Date.IsZero() {
 			return skipped("the host's answer (%d) has no Date", probed.Status)
 		}
-		return skew(probed.Date, probed.AskedAt, weChatSkewWarn, weChatSkewFail, "the host's clock", "WeChat Pay refuses what is signed 300 s off, and so does ingest.")
+		return skew(probed.Date, probed.AskedAt, probed.Blur, weChatSkewWarn, weChatSkewFail, "the host's clock", "WeChat Pay refuses what is signed 300 s off, and so does ingest.")
 	}}}
 }
 
