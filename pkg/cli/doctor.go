@@ -116,9 +116,9 @@ func (c *commandLine) findingsText(found []Finding) string {
 		} else {
 			head += "\n" + column
 		}
-		lines := cell{f.Detail}.lines(room)
+		lines := c.lines(cell{f.Detail}, room)
 		if f.Fix != "" {
-			lines = append(lines, cell{c.arrow() + " " + f.Fix}.lines(room)...)
+			lines = append(lines, c.lines(cell{c.arrow() + " " + f.Fix}, room)...)
 		}
 		b.WriteString(head + strings.Join(lines, "\n"+column) + "\n")
 	}

@@ -119,3 +119,17 @@ func TestJSON_shows_what_a_terminal_would_obey(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(said), &d))
 	require.Equal(t, hidden, d.Findings[0].Detail, "and means the same to programs")
 }
+
+func TestPipes_get_long_ids_whole_and_screens_get_what_fits(t *testing.T) {
+	t.Parallel()
+	id := strings.Repeat("0195563c-7d00-", 9) // longer than any line
+	found := seen{{Group: "x", Check: "x.y", Verdict: "ok", Detail: "this one: " + id + " and no other"}}
+	_, piped := examined(t, found, false, nil)
+	require.Contains(t, piped, id)
+	require.Equal(t, 5, strings.Count(piped, "\n")-1, piped)
+	_, shown := examined(t, found, true, map[string]string{"NO_COLOR": "1"})
+	require.NotContains(t, shown, id)
+	for line := range strings.Lines(shown) {
+		require.LessOrEqual(t, len([]rune(strings.TrimRight(line, "\n"))), 100)
+	}
+}
