@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
@@ -20,6 +21,7 @@ import (
 // TestDoctorSessions look at a whole fenflow of their own, well and with things
 // broken. Beside the commands of TestStackSessions:
 //
+//	crash ROLE REGEXP FILE   kills a role, again if need be, until somebody says so in FILE
 //	plainly     as tidy, for what differs between machines, too; no secret may be in it
 func TestDoctorSessions(t *testing.T) {
 	t.Parallel()
@@ -42,6 +44,7 @@ func TestDoctorSessions(t *testing.T) {
 		}
 		_, _ = fmt.Fprint(ts.Stdout(), plainly(said))
 	}
+	params.Cmds["crash"] = func(ts *testscript.TestScript, _ bool, args []string) { crash(ts, stack, args) }
 	setup := params.Setup
 	params.Setup = func(e *testscript.Env) error {
 		for _, variable := range append(stack.Environment("notify", "api", "front", "worker", "reconciler", "console"),
@@ -59,6 +62,19 @@ func TestDoctorSessions(t *testing.T) {
 		return nil
 	}
 	testscript.Run(t, params)
+}
+
+// crash kills a role, which its supervisor starts again, until it was missed.
+func crash(ts *testscript.TestScript, stack *devstack.Stack, args []string) {
+	want := regexp.MustCompile(args[1])
+	deadline := time.Now().Add(patience)
+	for !want.MatchString(ts.ReadFile(args[2])) {
+		if time.Now().After(deadline) {
+			ts.Fatalf("nobody missed %s", args[0])
+		}
+		_ = stack.Kill(args[0]) // it may be dead already
+		<-time.After(2 * lookEach)
+	}
 }
 
 // secureFront is the stand-in WeChat Pay over TLS, under the certificate that its
