@@ -68,6 +68,7 @@ func plan() []room {
 		{name: "pkg/app/worker", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/store", "pkg/queue", "pkg/settle", "pkg/command", "pkg/outbox", "pkg/deadletter", "pkg/certificates", "pkg/keycheck", "pkg/reverify", "pkg/subscribers"), others: []string{"golang.org/x/...", "github.com/google/uuid", "github.com/prometheus/client_golang/..."}},
 		{name: "pkg/app/reconciler", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/queue", "pkg/reconcile", "pkg/store"), others: []string{"golang.org/x/...", "github.com/prometheus/client_golang/..."}},
 		{name: "pkg/app/console", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/operator", "pkg/store"), others: []string{"golang.org/x/...", "github.com/prometheus/client_golang/..."}},
+		{name: "pkg/app/doctor", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/queue", "pkg/store")},
 		{name: "pkg/app/devstack/...", ours: []string{"pkg/...", "schema", "deploy"}, others: []string{"database/sql", "github.com/nats-io/nats.go/...", "github.com/nats-io/nats.go", "github.com/jedib0t/go-pretty/v6/...", "github.com/spf13/cobra", "github.com/google/uuid", "golang.org/x/...", "go.yaml.in/yaml/v3"}},
 		// published: what others may import
 		{name: "pkg/subscribe", ours: []string{"pkg/event"}, others: []string{"database/sql", "github.com/nats-io/nats.go/...", "github.com/nats-io/nats.go"}},
@@ -79,7 +80,7 @@ func plan() []room {
 		{name: "cmd/ingest", ours: []string{"pkg/app/ingest", "pkg/app/boot", "pkg/config"}},
 		{name: "cmd/worker", ours: []string{"pkg/app/worker", "pkg/app/boot", "pkg/config"}},
 		{name: "cmd/reconciler", ours: []string{"pkg/app/reconciler", "pkg/app/boot", "pkg/config"}},
-		{name: "cmd/fenflow", ours: []string{"pkg/app/boot", "pkg/app/console", "pkg/cli", "pkg/config", "pkg/operator", "pkg/pay", "pkg/problem", "pkg/store"}},
+		{name: "cmd/fenflow", ours: []string{"pkg/app/boot", "pkg/app/console", "pkg/app/doctor", "pkg/cli", "pkg/config", "pkg/operator", "pkg/pay", "pkg/problem", "pkg/store"}},
 		{name: "cmd/simulator", ours: []string{"pkg/simulator/..."}, others: []string{"github.com/spf13/cobra"}},
 		{name: "cmd/devstack", ours: []string{"pkg/app/...", "pkg/config"}},
 		{name: "deploy"}, // files that production, devstack and tests share

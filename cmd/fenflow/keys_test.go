@@ -19,7 +19,7 @@ var (
 	publicKeyShape = regexp.MustCompile(`(?m)^ *wechatpay_public_keys:\n *- id: .*\n *file: .*\n`)
 	spanShape      = regexp.MustCompile(`\d+ (s|min \d+ s|h \d+ min) ago`)
 	dayShape       = regexp.MustCompile(`\d{4}-\d\d-\d\d`)
-	daysShape      = regexp.MustCompile(`(until NNNN-NN-NN \(|expires in |"days_left": )\d{4}`)
+	expiryShape    = regexp.MustCompile(`(until NNNN-NN-NN \(|expires in |"days_left": )\d{4}`)
 	paymentShape   = regexp.MustCompile(`42\d{26}`)
 	hashShape      = regexp.MustCompile(`[0-9a-f]{64}`)
 	base64Shape    = regexp.MustCompile(`"[0-9A-Za-z+/]{300,}={0,2}"`)
@@ -103,7 +103,7 @@ func tidyKeys(s string) string {
 	}{
 		{spanShape, "MOMENTS ago"}, {agoShape, "MOMENTS after"}, {paymentShape, strings.Repeat("4", 28)}, {hashShape, strings.Repeat("h", 64)},
 		{base64Shape, `"BASE64"`}, {headerLines, "$1 …"}, {nonceShape, `"Wechatpay-Nonce": "NONCE"`}, {noticeShape, "EV-NOTICE"},
-		{stampShape, "1STAMPSTAM"}, {signedShape, `${1}NONCE\n`}, {sizeShape, "${1}SIZE"}, {dayShape, "NNNN-NN-NN"}, {daysShape, "${1}DAYS"},
+		{stampShape, "1STAMPSTAM"}, {signedShape, `${1}NONCE\n`}, {sizeShape, "${1}SIZE"}, {dayShape, "NNNN-NN-NN"}, {expiryShape, "${1}DAYS"},
 	} {
 		s = one.shape.ReplaceAllString(s, one.to)
 	}

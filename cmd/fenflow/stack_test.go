@@ -42,14 +42,16 @@ func stackRoles() map[string]devstack.Role {
 }
 
 // startStack brings up all of fenflow, with the stand-in WeChat Pay.
-func startStack(t *testing.T, with func(*devstack.Options)) *devstack.Stack {
+func startStack(t *testing.T, with ...func(*devstack.Options)) *devstack.Stack {
 	t.Helper()
 	dir := t.TempDir()
 	for _, d := range []string{filepath.Dir(dir), dir} { // as root, PostgreSQL runs as another user, who must pass through
 		require.NoError(t, os.Chmod(d, 0o711))
 	}
 	options := devstack.Options{Dir: dir, Console: true, FreePort: true, Speed: 60, RefundSpeed: 60, Log: t.Output()}
-	with(&options)
+	for _, change := range with {
+		change(&options)
+	}
 	stack, err := devstack.Start(t.Context(), options)
 	require.NoError(t, err)
 	t.Cleanup(stack.Stop)
@@ -67,7 +69,7 @@ func startStack(t *testing.T, with func(*devstack.Options)) *devstack.Stack {
 //	tidy, keep NAME              as in TestSessions
 func TestStackSessions(t *testing.T) { //nolint:tparallel // the scripts are; the group waits for them
 	t.Parallel()
-	stack := startStack(t, func(*devstack.Options) {})
+	stack := startStack(t)
 	said := &spoken{}
 	t.Run("scripts", func(t *testing.T) { // returns when all scripts have ended
 		testscript.RunT(recorded{t, said}, stackParams(stack, "testdata/stack"))

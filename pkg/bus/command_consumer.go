@@ -49,14 +49,7 @@ func (b *Bus) ConsumeCommands(ctx context.Context, mchids []pay.MchID, o Command
 }
 
 func (b *Bus) consumeMerchant(ctx context.Context, mchid pay.MchID, o CommandOptions, handle func(context.Context, pay.Command) (pay.CommandResult, error)) {
-	config := jetstream.ConsumerConfig{
-		Durable:       "command-" + string(mchid),
-		FilterSubject: subjectCommand + "*.*." + string(mchid),
-		AckPolicy:     jetstream.AckExplicitPolicy,
-		AckWait:       o.AckWait,
-		MaxDeliver:    -1,
-		MaxAckPending: o.PerMerchant,
-	}
+	config := commandConsumer(mchid, o)
 	room := make(chan struct{}, o.PerMerchant) // one place for each command that may run
 	var wg sync.WaitGroup
 	defer wg.Wait()

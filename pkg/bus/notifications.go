@@ -79,14 +79,7 @@ func (b *Bus) ConsumeNotifications(ctx context.Context, o ConsumeOptions, handle
 	if err != nil {
 		return err
 	}
-	config := jetstream.ConsumerConfig{
-		Durable:       durable,
-		FilterSubject: o.Subject,
-		AckPolicy:     jetstream.AckExplicitPolicy,
-		AckWait:       o.AckWait,
-		MaxDeliver:    -1, // with a limit the broker hides a message for ever
-		MaxAckPending: maxAckPending,
-	}
+	config := settleConsumer(durable, o.Subject, o.AckWait)
 	hand := newHand()
 	defer hand.release()
 	stop := hand.keepAlive(o.AckWait / 3)

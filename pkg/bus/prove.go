@@ -16,7 +16,7 @@ import (
 
 const (
 	monitorTimeout = 3 * time.Second
-	maxMonitorBody = 1 << 20
+	maxMonitorBody = 8 << 20 // thousands of connections
 )
 
 // Verdict says whether an acknowledgement of the broker means "on disk". Each
@@ -71,29 +71,38 @@ type monitored struct {
 }
 
 func readServer(ctx context.Context, url string) (monitored, error) {
-	ctx, cancel := context.WithTimeout(ctx, monitorTimeout)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(url, "/")+"/varz", nil)
-	if err != nil {
-		return monitored{}, fmt.Errorf("make request: %w", err)
-	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	response, err := client.Do(request)
-	if err != nil {
-		return monitored{}, err //nolint:wrapcheck // names method and address itself
-	}
-	defer func() { _ = response.Body.Close() }()
-	if response.StatusCode != http.StatusOK {
-		return monitored{}, fmt.Errorf("answers %s", response.Status)
-	}
 	var server monitored
-	if err := json.NewDecoder(io.LimitReader(response.Body, maxMonitorBody)).Decode(&server); err != nil {
-		return monitored{}, fmt.Errorf("read /varz: %w", err)
+	if err := readMonitor(ctx, url, "/varz", &server); err != nil {
+		return monitored{}, err
 	}
 	if server.ID == "" {
 		return monitored{}, fmt.Errorf("read /varz: is not that of a NATS server")
 	}
 	return server, nil
+}
+
+// readMonitor reads one document of a server's monitoring port.
+func readMonitor(ctx context.Context, url, path string, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, monitorTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(url, "/")+path, nil)
+	if err != nil {
+		return fmt.Errorf("make request: %w", err)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(request)
+	if err != nil {
+		return err //nolint:wrapcheck // names method and address itself
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("answers %s", response.Status)
+	}
+	if err := json.NewDecoder(io.LimitReader(response.Body, maxMonitorBody)).Decode(into); err != nil {
+		name, _, _ := strings.Cut(path, "?")
+		return fmt.Errorf("read %s: %w", name, err)
+	}
+	return nil
 }
 
 func (m monitored) problems(url string) []string {

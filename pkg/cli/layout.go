@@ -53,7 +53,7 @@ func (c *commandLine) grid(head []string, rows ...[]cell) string {
 		for i, one := range row {
 			out[i] = c.coloured(one.line())
 			if i == len(row)-1 {
-				out[i] = c.coloured(strings.Join(one.lines(max(room, minLastColumn)), "\n"))
+				out[i] = c.coloured(strings.Join(c.lines(one, max(room, minLastColumn)), "\n"))
 			}
 		}
 		t.AppendRow(out)
@@ -97,8 +97,9 @@ func (one cell) said() []string {
 }
 
 // lines breaks a cell between its parts where that suffices, else between
-// words, else anywhere.
-func (one cell) lines(width int) []string {
+// words. A screen that is too narrow for a word shows it in pieces; a pipe gets
+// it whole, because somebody looks for it there.
+func (c *commandLine) lines(one cell, width int) []string {
 	var lines []string
 	parts := one.said()
 	for i, p := range parts {
@@ -110,10 +111,25 @@ func (one cell) lines(width int) []string {
 			lines[last] += " " + p
 			continue
 		}
-		lines = append(lines, strings.Split(strings.TrimRight(text.WrapSoft(p, width), " "), "\n")...)
+		lines = append(lines, c.wrap(p, width)...)
 	}
 	for i := range lines {
 		lines[i] = strings.TrimSpace(lines[i])
+	}
+	return lines
+}
+
+func (c *commandLine) wrap(p string, width int) []string {
+	if c.Terminal {
+		return strings.Split(strings.TrimRight(text.WrapSoft(p, width), " "), "\n")
+	}
+	var lines []string
+	for _, word := range strings.Fields(p) {
+		if last := len(lines) - 1; last >= 0 && text.StringWidth(lines[last])+1+text.StringWidth(word) <= width {
+			lines[last] += " " + word
+			continue
+		}
+		lines = append(lines, word)
 	}
 	return lines
 }
@@ -165,11 +181,11 @@ func (c *commandLine) paint(s string, colour text.Color) string {
 // coloured marks the words that call for a second look.
 func (c *commandLine) coloured(s string) string {
 	switch s {
-	case string(pay.OrderPaid), string(pay.LetterResolved):
+	case string(pay.OrderPaid), string(pay.LetterResolved), "✓":
 		return c.paint(s, text.FgGreen)
-	case string(pay.OrderFailed), string(pay.LetterOpen):
+	case string(pay.OrderFailed), string(pay.LetterOpen), "✗":
 		return c.paint(s, text.FgRed)
-	case string(pay.LetterWaiting), string(pay.LetterReplaying):
+	case string(pay.LetterWaiting), string(pay.LetterReplaying), "!":
 		return c.paint(s, text.FgYellow)
 	}
 	return s

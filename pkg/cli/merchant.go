@@ -179,7 +179,7 @@ func (c *commandLine) checkText(r *operatorapi.MerchantCheck) string {
 	}
 	var found [][]cell
 	for _, f := range r.Findings {
-		found = append(found, []cell{{mark(string(f.Level))}, {f.Text}})
+		found = append(found, []cell{{c.mark(levelMark(f.Level))}, {f.Text}})
 		if fix := value(f.Fix); fix != "" {
 			found = append(found, []cell{{}, {"→ " + fix}})
 		}
@@ -187,14 +187,15 @@ func (c *commandLine) checkText(r *operatorapi.MerchantCheck) string {
 	return said + "\n" + c.grid(nil, found...)
 }
 
-func mark(level string) string {
+func levelMark(level operatorapi.MerchantCheckFindingsLevel) mark {
 	switch level {
-	case string(operatorapi.Ok):
-		return "✓"
-	case string(operatorapi.Fail):
-		return "✗"
+	case operatorapi.Ok:
+		return markOK
+	case operatorapi.Fail:
+		return markFail
+	case operatorapi.Note:
 	}
-	return "–"
+	return markSkipped
 }
 
 // keysText says what expires first, and what is missing.

@@ -1,12 +1,15 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"text/tabwriter"
+	"unicode"
+	"unicode/utf16"
 
 	"github.com/fenflow/fenflow/pkg/problem"
 )
@@ -17,13 +20,16 @@ type answer struct {
 	document any
 	text     string
 	exit     int
+	streamed bool // it was printed as it came
 }
 
 func (c *commandLine) print(a answer) error {
 	var err error
-	if c.json {
-		err = writeJSON(c.Stdout, a.document)
-	} else {
+	switch {
+	case a.streamed:
+	case c.json:
+		err = c.writeJSON(a.document)
+	default:
 		_, err = io.WriteString(c.Stdout, a.text)
 	}
 	if err != nil {
@@ -65,17 +71,46 @@ func (c *commandLine) fail(err error) int {
 	if byAPI {
 		body.Problem = refused.document
 	}
-	if writeJSON(c.Stdout, failure{body}) != nil {
+	if c.writeJSON(failure{body}) != nil {
 		return problem.ExitInternal
 	}
 	return exit
 }
 
-func writeJSON(w io.Writer, document any) error {
-	encoder := json.NewEncoder(w)
+func (c *commandLine) writeJSON(document any) error {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(document) //nolint:wrapcheck // the caller names the step
+	if !c.jsonLines {
+		encoder.SetIndent("", "  ")
+	}
+	if err := encoder.Encode(document); err != nil {
+		return err //nolint:wrapcheck // the caller names the step
+	}
+	_, err := c.Stdout.Write(visible(text.Bytes()))
+	return err //nolint:wrapcheck // as above
+}
+
+// visible writes what does not print as \u escapes, which mean the same to
+// programs: a terminal would obey some of it, and a person be misled by more.
+// Outside of strings JSON has none of it.
+func visible(document []byte) []byte {
+	hidden := func(r rune) bool { return r > unicode.MaxASCII && !unicode.IsPrint(r) || r == 0x7f }
+	if !bytes.ContainsFunc(document, hidden) {
+		return document
+	}
+	var b bytes.Buffer
+	for _, r := range string(document) {
+		switch high, low := utf16.EncodeRune(r); {
+		case !hidden(r):
+			b.WriteRune(r)
+		case high != unicode.ReplacementChar:
+			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.Bytes()
 }
 
 // table lays out rows in columns.

@@ -30,6 +30,7 @@ type Deps struct {
 	Build    boot.Build
 	Migrator Migrator
 	Tokens   Tokens
+	Doctor   Doctor
 	Console  func(args []string) int // runs the role; args are its flags
 }
 
@@ -57,6 +58,8 @@ type commandLine struct {
 	url  string
 	set  map[string]string
 	exit int
+
+	jsonLines bool // with --json each document is one line
 }
 
 // wantsJSON looks for --json by itself, so that a command line that does not
@@ -95,6 +98,7 @@ func (c *commandLine) root() *cobra.Command {
 	root.AddCommand(c.anomaly())
 	root.AddCommand(c.subscriber())
 	root.AddCommand(c.merchant(), c.notification(), c.rejected())
+	root.AddCommand(c.event(), c.doctor())
 	root.AddCommand(c.console(), c.token())
 	root.AddCommand(c.migrate(), c.config(), c.key(), c.explain(), c.health(), c.version())
 	return root

@@ -27,7 +27,7 @@ func (c *commandLine) statusText(s operatorapi.Status) string {
 		}
 		return row
 	}
-	said := "As of " + instant(s.At) + "\n\n" + c.grid([]string{"WAITING", "COUNT", "OLDEST", "SINCE"},
+	said := "As of " + instant(s.At) + "\n\n" + c.rolesText(s) + "\n" + c.grid([]string{"WAITING", "COUNT", "OLDEST", "SINCE"},
 		waits("unresolved orders", s.Orders),
 		waits("unresolved refunds", s.Refunds),
 		waits("open dead letters", s.Letters),

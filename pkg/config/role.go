@@ -38,6 +38,22 @@ func (r Role) required() []string {
 	return nil
 }
 
+// Lacks lists the keys that a role cannot run without and that are not set:
+// where the role is meant to run elsewhere, that is no mistake.
+func (c Config) Lacks(r Role) []string {
+	var lacking []string
+	for _, key := range r.required() {
+		_, isSet := c.loaded.origins[key]
+		if key == "merchants" {
+			isSet = len(c.Entries) > 0
+		}
+		if !isSet {
+			lacking = append(lacking, key)
+		}
+	}
+	return lacking
+}
+
 // NATSPassword is the password of a NATS user (notify, api, front, worker,
 // reconciler, console). It is empty for a user that this role may not be.
 func (c Config) NATSPassword(user string) merchant.Secret {

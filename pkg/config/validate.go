@@ -43,14 +43,7 @@ func (v *validator) note(key, format string, args ...any) {
 }
 
 func (v *validator) required() {
-	for _, key := range v.config.loaded.role.required() {
-		_, isSet := v.config.loaded.origins[key]
-		if key == "merchants" {
-			isSet = len(v.config.Entries) > 0
-		}
-		if isSet {
-			continue
-		}
+	for _, key := range v.config.Lacks(v.config.loaded.role) {
 		v.fail(key, "is not set: %s needs it%s", v.config.loaded.role, otherWay(key))
 	}
 }

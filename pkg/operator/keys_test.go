@@ -21,8 +21,8 @@ import (
 	"github.com/fenflow/fenflow/pkg/reverify"
 )
 
-// answering answers as a worker does, with documents of the packages that answer.
-type answering struct {
+// replying answers as a worker does, with documents of the packages that answer.
+type replying struct {
 	t       *testing.T
 	answers map[string]any // by subject; an error is refused
 	away    error
@@ -31,7 +31,7 @@ type answering struct {
 	asked map[string]string
 }
 
-func (w *answering) Request(_ context.Context, subject string, data []byte, _ time.Duration) ([]byte, error) {
+func (w *replying) Request(_ context.Context, subject string, data []byte, _ time.Duration) ([]byte, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.asked[subject] = string(data)
@@ -47,15 +47,15 @@ func (w *answering) Request(_ context.Context, subject string, data []byte, _ ti
 }
 
 // question is what a worker was asked last.
-func (w *answering) question(subject string, into any) {
+func (w *replying) question(subject string, into any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	require.NoError(w.t, json.Unmarshal([]byte(w.asked[subject]), into), w.asked[subject])
 }
 
-func withAnswers(t *testing.T) (*stage, *answering) {
+func withAnswers(t *testing.T) (*stage, *replying) {
 	t.Helper()
-	w := &answering{t: t, answers: map[string]any{}, asked: map[string]string{}}
+	w := &replying{t: t, answers: map[string]any{}, asked: map[string]string{}}
 	return setup(t, func(o *operator.Options) { o.Worker = w }), w
 }
 
@@ -156,6 +156,7 @@ func TestStatus_tells_what_expires_and_stands_without_a_worker(t *testing.T) {
 	t.Parallel()
 	s, w := withAnswers(t)
 	w.answers[bus.RequestOperateKeys] = map[string]any{"merchants": []keycheck.Merchant{fullReport().Merchant}}
+	w.answers[bus.RequestOperateConnections] = map[string]any{"connections": []string{}}
 	type status struct {
 		Keys []struct {
 			MchID   string

@@ -15,6 +15,7 @@ import (
 // Books are what operators read and act on.
 type Books interface {
 	Overviews
+	Presences
 	Orders
 	Stories
 	Letters
@@ -77,6 +78,7 @@ func New(o Options) *API {
 	a.route(r, http.MethodPost, "/operator/v1/dead-letters/{delivery_id}/replay", a.replayLetter)
 	a.route(r, http.MethodPost, "/operator/v1/dead-letter-replays", a.replayLetters)
 	a.route(r, http.MethodGet, "/operator/v1/audit", a.listAudit)
+	a.routeEvents(r)
 	// Each noun lists its own routes beside its handlers.
 	a.routeAnomalies(r)
 	a.routeSubscribers(r)

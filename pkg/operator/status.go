@@ -26,6 +26,7 @@ type statusDocument struct {
 	Sweeps        []sweepDocument    `json:"sweeps"`
 	Keys          []keyStatus        `json:"keys,omitempty"`
 	KeysUnknown   string             `json:"keys_unknown,omitempty"`
+	Roles         []roleDocument     `json:"roles"`
 }
 
 type merchantDocument struct {
@@ -57,6 +58,9 @@ func (a *API) status(w http.ResponseWriter, c *call) error {
 	d := statusDocument{
 		At: o.At, Merchants: []merchantDocument{}, Orders: queueOf(o.Orders), Refunds: queueOf(o.Refunds), Letters: queueOf(o.Letters),
 		Outbox: queueOf(o.Outbox), AnomaliesOpen: o.AnomaliesOpen, Sweeps: []sweepDocument{},
+	}
+	if d.Roles, err = a.roles(c.Context()); err != nil {
+		return err
 	}
 	merchants := append(slices.Collect(maps.Keys(o.Gears)), a.Merchants...)
 	slices.Sort(merchants)

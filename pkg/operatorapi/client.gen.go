@@ -51,6 +51,21 @@ const (
 	ExpiryWhatPlatformCertificate ExpiryWhat = "platform_certificate"
 )
 
+// Defines values for Fact.
+const (
+	OrderAnomaly    Fact = "order.anomaly"
+	OrderClosed     Fact = "order.closed"
+	OrderCreated    Fact = "order.created"
+	OrderFailed     Fact = "order.failed"
+	OrderPaid       Fact = "order.paid"
+	OrderPrepared   Fact = "order.prepared"
+	RefundAbnormal  Fact = "refund.abnormal"
+	RefundClosed    Fact = "refund.closed"
+	RefundFailed    Fact = "refund.failed"
+	RefundRequested Fact = "refund.requested"
+	RefundSucceeded Fact = "refund.succeeded"
+)
+
 // Defines values for FoundBy.
 const (
 	FoundByDeliveryID     FoundBy = "delivery_id"
@@ -195,6 +210,21 @@ const (
 	RejectedForMalformed     RejectedFor = "malformed"
 	RejectedForTimestamp     RejectedFor = "timestamp"
 	RejectedForUnknownSerial RejectedFor = "unknown_serial"
+)
+
+// Defines values for RoleStatusRole.
+const (
+	Console    RoleStatusRole = "console"
+	Ingest     RoleStatusRole = "ingest"
+	Reconciler RoleStatusRole = "reconciler"
+	Worker     RoleStatusRole = "worker"
+)
+
+// Defines values for RoleStatusState.
+const (
+	RoleAlive   RoleStatusState = "alive"
+	RoleMissing RoleStatusState = "missing"
+	RoleUnknown RoleStatusState = "unknown"
 )
 
 // Defines values for StatusMerchantsGear.
@@ -345,6 +375,38 @@ type Decision struct {
 // DeliveryKind defines model for DeliveryKind.
 type DeliveryKind string
 
+// EventPage defines model for EventPage.
+type EventPage struct {
+	Events []StoredEvent `json:"events"`
+
+	// Gaps Sequences from where the page begins that are not stored any more. With `mchid` or `fact` only those
+	// before the first stored event are known.
+	Gaps []struct {
+		From int64 `json:"from"`
+
+		// To The last that is missing.
+		To int64 `json:"to"`
+	} `json:"gaps"`
+
+	// More There are more events now.
+	More       bool   `json:"more"`
+	NextCursor string `json:"next_cursor"`
+
+	// Restarted The cursor is of a stream that is gone. This page begins with the first event of the one that took its
+	// place, which may hold some events again (act on each id once) and lack others.
+	Restarted bool `json:"restarted"`
+
+	// Stream The stream that was read.
+	Stream struct {
+		// FirstSequence The oldest that is stored; events are kept for 90 days.
+		FirstSequence int64 `json:"first_sequence"`
+		LastSequence  int64 `json:"last_sequence"`
+
+		// MadeAt A stream that was made anew counts from 1 again.
+		MadeAt time.Time `json:"made_at"`
+	} `json:"stream"`
+}
+
 // Expiry What expires first. A certificate that has a successor does not count.
 type Expiry struct {
 	DaysLeft  int        `json:"days_left"`
@@ -355,6 +417,9 @@ type Expiry struct {
 
 // ExpiryWhat defines model for Expiry.What.
 type ExpiryWhat string
+
+// Fact defines model for Fact.
+type Fact string
 
 // FoundBy What the given number is.
 type FoundBy string
@@ -944,6 +1009,26 @@ type Replay struct {
 	DeliveryIds []openapi_types.UUID `json:"delivery_ids"`
 }
 
+// RoleStatus Whether a role is there: who holds a connection to PostgreSQL or NATS is. Unknown is the state of ingest
+// while nobody can say who is connected to NATS.
+type RoleStatus struct {
+	Detail    *string        `json:"detail,omitempty"`
+	NextStep  *string        `json:"next_step,omitempty"`
+	Processes int            `json:"processes"`
+	Role      RoleStatusRole `json:"role"`
+
+	// Since Since when the oldest of their connections is there.
+	Since    *time.Time      `json:"since,omitempty"`
+	State    RoleStatusState `json:"state"`
+	Versions []string        `json:"versions"`
+}
+
+// RoleStatusRole defines model for RoleStatus.Role.
+type RoleStatusRole string
+
+// RoleStatusState defines model for RoleStatus.State.
+type RoleStatusState string
+
 // Status defines model for Status.
 type Status struct {
 	AnomaliesOpen int       `json:"anomalies_open"`
@@ -969,7 +1054,8 @@ type Status struct {
 	Outbox Queue `json:"outbox"`
 
 	// Refunds Unresolved rows, and since when the oldest waits. Letters count those that need an operator (open).
-	Refunds Queue `json:"refunds"`
+	Refunds Queue        `json:"refunds"`
+	Roles   []RoleStatus `json:"roles"`
 	Sweeps  []struct {
 		BegunAt time.Time `json:"begun_at"`
 		Kind    string    `json:"kind"`
@@ -978,6 +1064,19 @@ type Status struct {
 
 // StatusMerchantsGear defines model for Status.Merchants.Gear.
 type StatusMerchantsGear string
+
+// StoredEvent defines model for StoredEvent.
+type StoredEvent struct {
+	// Event The CloudEvent, as subscribers get it (schema/events). Absent where the message is none.
+	Event    *json.RawMessage `json:"event,omitempty"`
+	Fact     string           `json:"fact"`
+	Mchid    string           `json:"mchid"`
+	Sequence int64            `json:"sequence"`
+	StoredAt time.Time        `json:"stored_at"`
+
+	// Unreadable Why there is no event: the message is nothing of fenflow's.
+	Unreadable *string `json:"unreadable,omitempty"`
+}
 
 // Story defines model for Story.
 type Story struct {
@@ -1198,6 +1297,23 @@ type ListDeadLettersParams struct {
 	// DeliveryID Repeated: the letters of these deliveries, in any state and on one page, so that what becomes of them can be
 	// followed. It stands alone. An id that no letter has is left out of the answer.
 	DeliveryID *[]openapi_types.UUID `form:"delivery_id,omitempty" json:"delivery_id,omitempty"`
+}
+
+// ListEventsParams defines parameters for ListEvents.
+type ListEventsParams struct {
+	Mchid *Mchid `form:"mchid,omitempty" json:"mchid,omitempty"`
+	Fact  *Fact  `form:"fact,omitempty" json:"fact,omitempty"`
+
+	// After Only events behind this sequence of the stream; 0 is its beginning. A sequence that the stream has
+	// not reached is refused (422).
+	After *int64 `form:"after,omitempty" json:"after,omitempty"`
+
+	// Since Only events that were stored at this instant or later.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+	Limit *Limit     `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next_cursor of the page before; opaque.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // CheckMerchantParams defines parameters for CheckMerchant.
@@ -1461,6 +1577,9 @@ type ClientInterface interface {
 
 	ReplayDeadLetter(ctx context.Context, deliveryID DeliveryID, body ReplayDeadLetterJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListEvents request
+	ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListMerchants request
 	ListMerchants(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -1698,6 +1817,18 @@ func (c *Client) ReplayDeadLetterWithBody(ctx context.Context, deliveryID Delive
 
 func (c *Client) ReplayDeadLetter(ctx context.Context, deliveryID DeliveryID, body ReplayDeadLetterJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewReplayDeadLetterRequest(c.Server, deliveryID, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListEventsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2746,6 +2877,135 @@ func NewReplayDeadLetterRequestWithBody(server string, deliveryID DeliveryID, co
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewListEventsRequest generates requests for ListEvents
+func NewListEventsRequest(server string, params *ListEventsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/events")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		queryValues := queryURL.Query()
+
+		if params.Mchid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "mchid", runtime.ParamLocationQuery, *params.Mchid); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Fact != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "fact", runtime.ParamLocationQuery, *params.Fact); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.After != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "after", runtime.ParamLocationQuery, *params.After); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "since", runtime.ParamLocationQuery, *params.Since); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "limit", runtime.ParamLocationQuery, *params.Limit); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "cursor", runtime.ParamLocationQuery, *params.Cursor); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		queryURL.RawQuery = queryValues.Encode()
+	}
+
+	req, err := http.NewRequest("GET", queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	return req, nil
 }
@@ -3855,6 +4115,9 @@ type ClientWithResponsesInterface interface {
 
 	ReplayDeadLetterWithResponse(ctx context.Context, deliveryID DeliveryID, body ReplayDeadLetterJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplayDeadLetterResponse, error)
 
+	// ListEventsWithResponse request
+	ListEventsWithResponse(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*ListEventsResponse, error)
+
 	// ListMerchantsWithResponse request
 	ListMerchantsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListMerchantsResponse, error)
 
@@ -4157,6 +4420,29 @@ func (r ReplayDeadLetterResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r ReplayDeadLetterResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type ListEventsResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *EventPage
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r ListEventsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListEventsResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -4668,6 +4954,15 @@ func (c *ClientWithResponses) ReplayDeadLetterWithResponse(ctx context.Context, 
 		return nil, err
 	}
 	return ParseReplayDeadLetterResponse(rsp)
+}
+
+// ListEventsWithResponse request returning *ListEventsResponse
+func (c *ClientWithResponses) ListEventsWithResponse(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*ListEventsResponse, error) {
+	rsp, err := c.ListEvents(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListEventsResponse(rsp)
 }
 
 // ListMerchantsWithResponse request returning *ListMerchantsResponse
@@ -5184,6 +5479,39 @@ func ParseReplayDeadLetterResponse(rsp *http.Response) (*ReplayDeadLetterRespons
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Letter
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListEventsResponse parses an HTTP response from a ListEventsWithResponse call
+func ParseListEventsResponse(rsp *http.Response) (*ListEventsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListEventsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest EventPage
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -25,6 +25,14 @@ const (
 	FactRefundFailed    Fact = "refund.failed"
 )
 
+// Facts lists the facts that are published.
+func Facts() []Fact {
+	return []Fact{
+		FactOrderCreated, FactOrderPrepared, FactOrderPaid, FactOrderClosed, FactOrderFailed, FactOrderAnomaly,
+		FactRefundRequested, FactRefundSucceeded, FactRefundClosed, FactRefundAbnormal, FactRefundFailed,
+	}
+}
+
 // Event is a fact for others: the whole order as of then.
 type Event struct {
 	Fact    Fact

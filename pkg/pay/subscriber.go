@@ -117,14 +117,6 @@ type ConsumerState struct {
 // Outstanding is how many events are not acknowledged.
 func (s ConsumerState) Outstanding() uint64 { return s.Pending + s.AckPending }
 
-// Facts lists the facts that are published today.
-func Facts() []Fact {
-	return []Fact{
-		FactOrderCreated, FactOrderPrepared, FactOrderPaid, FactOrderClosed, FactOrderFailed, FactOrderAnomaly,
-		FactRefundRequested, FactRefundSucceeded, FactRefundClosed, FactRefundAbnormal, FactRefundFailed,
-	}
-}
-
 // AckQuestion asks when a subscriber was first seen to have acknowledged a position.
 type AckQuestion struct {
 	SubscriberID string

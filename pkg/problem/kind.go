@@ -52,6 +52,7 @@ const (
 
 	UnknownNotification Kind = "unknown_notification"
 	UnknownSample       Kind = "unknown_sample"
+	BeyondEnd           Kind = "beyond_end"
 )
 
 // Outcomes of commands (FEN-4xxx).

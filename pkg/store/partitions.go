@@ -23,6 +23,7 @@ const (
 // partition is one child table that should exist.
 type partition struct {
 	table, name, column, from, to string // from and to are values of the column
+	begins                        time.Time
 }
 
 // EnsurePartitions makes the partitions that rows will need in the next two
@@ -46,7 +47,7 @@ func wantedPartitions(now time.Time) []partition {
 	for day := today.AddDate(0, 0, -1); !day.After(today.AddDate(0, 0, partitionDays)); day = day.AddDate(0, 0, 1) {
 		wanted = append(wanted, partition{
 			table: "deliveries", name: "deliveries_" + day.Format("20060102"), column: "delivery_id",
-			from: firstIDOf(day), to: firstIDOf(day.AddDate(0, 0, 1)),
+			from: firstIDOf(day), to: firstIDOf(day.AddDate(0, 0, 1)), begins: day,
 		})
 	}
 	last := today.AddDate(0, 0, partitionDays)
@@ -54,7 +55,7 @@ func wantedPartitions(now time.Time) []partition {
 	for ; !month.After(last); month = month.AddDate(0, 1, 0) {
 		wanted = append(wanted, partition{
 			table: "published", name: "published_" + month.Format("200601"), column: "published_at",
-			from: month.Format(time.RFC3339), to: month.AddDate(0, 1, 0).Format(time.RFC3339),
+			from: month.Format(time.RFC3339), to: month.AddDate(0, 1, 0).Format(time.RFC3339), begins: month,
 		})
 	}
 	return wanted

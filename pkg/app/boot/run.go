@@ -26,6 +26,7 @@ type Env struct {
 	Registry *prometheus.Registry
 	Health   *Health
 	Build    Build
+	Process  string          // another one in each process; names its connections
 	Admin    string          // address of the admin port
 	Reload   <-chan struct{} // one message for each SIGHUP, for config.Watcher
 }
@@ -98,7 +99,7 @@ func prepare(o Options, flags flags) (Env, chan struct{}, error) {
 	return Env{
 		Role: o.Role, Config: c, Logger: logger.With("role", string(o.Role)),
 		Registry: telemetry.NewRegistry(string(o.Role), build.Version),
-		Health:   NewHealth(), Build: build, Reload: reload,
+		Health:   NewHealth(), Build: build, Process: newProcess(), Reload: reload,
 	}, reload, nil
 }
 

@@ -61,7 +61,7 @@ func connect(ctx context.Context, env boot.Env) (*bus.Bus, error) {
 		return nil, nil //nolint:nilnil // no broker is no error
 	}
 	b, err := bus.Connect(ctx, bus.Config{
-		URL: env.Config.NATS.URL, Role: "console", Password: env.Config.NATSPassword("console").Reveal(), Logger: env.Logger,
+		URL: env.Config.NATS.URL, Role: "console", Password: env.Config.NATSPassword("console").Reveal(), Name: env.ConnectionName("console"), Logger: env.Logger,
 	})
 	if err != nil {
 		return nil, problem.Wrap(problem.BrokerUnavailable, err, "NATS refuses the console")

@@ -25,7 +25,7 @@ func open(ctx context.Context, env boot.Env, begun *boot.Start) (books *store.St
 
 func try(ctx context.Context, env boot.Env) (*store.Store, error) {
 	url := env.Config.Postgres.URL.Reveal()
-	books, err := store.Open(ctx, store.Config{URL: url, MaxConns: env.Config.Postgres.MaxConnections, Name: "fenflow-console"})
+	books, err := store.Open(ctx, store.Config{URL: url, MaxConns: env.Config.Postgres.MaxConnections, Name: env.ConnectionName("console")})
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}

@@ -105,7 +105,7 @@ func prepare(ctx context.Context, env boot.Env) (*role, error) {
 }
 
 func (r *role) connect(ctx context.Context, user string) (*bus.Bus, error) {
-	b, err := bus.Connect(ctx, bus.Config{URL: r.Config.NATS.URL, Role: user, Password: r.Config.NATSPassword(user).Reveal(), Logger: r.Logger})
+	b, err := bus.Connect(ctx, bus.Config{URL: r.Config.NATS.URL, Role: user, Password: r.Config.NATSPassword(user).Reveal(), Name: r.ConnectionName(user), Logger: r.Logger})
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}

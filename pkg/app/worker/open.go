@@ -35,20 +35,20 @@ func open(ctx context.Context, env boot.Env, begun *boot.Start) (p parts, err er
 		}
 	}()
 	url := env.Config.Postgres.URL.Reveal()
-	config := store.Config{URL: url, MaxConns: env.Config.Postgres.MaxConnections, RequireStandby: env.Config.Postgres.Standby == "required", Name: "fenflow-worker"}
+	config := store.Config{URL: url, MaxConns: env.Config.Postgres.MaxConnections, RequireStandby: env.Config.Postgres.Standby == "required", Name: env.ConnectionName("worker")}
 	if err := begun.Insist(ctx, env.Logger, "open database", store.Retryable, func() (err error) { p.settlement, err = store.Open(ctx, config); return err }); err != nil {
 		return p, err
 	}
 	if err := refusePending(ctx, url); err != nil {
 		return p, err
 	}
-	config.Name = "fenflow-worker-commands"
+	config.Name = env.ConnectionName("worker-commands")
 	if err := begun.Insist(ctx, env.Logger, "open database", store.Retryable, func() (err error) { p.commands, err = store.Open(ctx, config); return err }); err != nil {
 		return p, err
 	}
 	p.bus, err = bus.Connect(ctx, bus.Config{
 		URL: env.Config.NATS.URL, Role: "worker", Password: env.Config.NATSPassword("worker").Reveal(),
-		Replicas: env.Config.NATS.Replicas, Logger: env.Logger,
+		Name: env.ConnectionName("worker"), Replicas: env.Config.NATS.Replicas, Logger: env.Logger,
 	})
 	if err != nil {
 		return p, problem.Wrap(problem.BrokerUnavailable, err, "NATS refuses the worker")

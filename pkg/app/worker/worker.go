@@ -123,6 +123,8 @@ func (w *worker) run(ctx context.Context) error {
 	begin("answer reads of commands", w.serve(bus.RequestReadCommand, w.commands.ReadCommand))
 	begin("subscribers", w.told.Run)
 	begin("answer operators about subscribers", w.serve(bus.RequestOperateSubscriber, w.told.Operate))
+	begin("answer looks at events", w.serve(bus.RequestOperateEvents, w.tailEvents))
+	begin("answer looks at connections", w.serve(bus.RequestOperateConnections, w.connections))
 	begin("durability", w.proof.keep)
 	begin("upkeep", w.upkeep.keep)
 	begin("answer checks", w.afterProof(w.serve(bus.RequestActCheck, w.commands.ActCheck)))
