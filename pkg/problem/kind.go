@@ -46,6 +46,7 @@ const (
 	UnknownNumber   Kind = "unknown_number"
 	UnknownLetter   Kind = "unknown_letter"
 	UnknownToken    Kind = "unknown_token"
+	UnknownDelivery Kind = "unknown_delivery"
 )
 
 // Outcomes of commands (FEN-4xxx).
@@ -66,6 +67,8 @@ const (
 	LetterSettled     Kind = "letter_settled"
 	TokenNameTaken    Kind = "token_name_taken"
 	NotReplayable     Kind = "not_replayable"
+	OrderMoved        Kind = "order_moved"
+	RowsBusy          Kind = "rows_busy"
 )
 
 // What fenflow leans on (FEN-5xxx).

@@ -36,6 +36,7 @@ func Table() []Entry {
 		{UnknownNumber, "FEN-3011", "number leads to no order", "Compare it with its source, character by character, and leave out `mchid`. Messages that could not be settled are among the dead letters: `fenflow dead-letter ls`.", http.StatusNotFound, Ack, ExitNotFound},
 		{UnknownLetter, "FEN-3012", "there is no such dead letter", "Dead letters are named by their delivery id; `fenflow dead-letter ls` lists them.", http.StatusNotFound, Ack, ExitNotFound},
 		{UnknownToken, "FEN-3013", "there is no live token of this name", "`fenflow token ls` lists all tokens, revoked ones too.", http.StatusNotFound, Ack, ExitNotFound},
+		{UnknownDelivery, "FEN-3014", "there is no such message in the archive", "Messages are named by their delivery id and kept for 180 days; `fenflow order show NUMBER` lists those of an order.", http.StatusNotFound, Ack, ExitNotFound},
 
 		{Conflict, "FEN-4001", "number is taken by another order", "Use a new out_trade_no, or repeat the first request unchanged.", http.StatusConflict, Ack, ExitRefused},
 		{Refused, "FEN-4002", "refused for good", "The reason is in the message; a repeat of the same request ends the same way.", http.StatusUnprocessableEntity, Ack, ExitRefused},
@@ -52,6 +53,8 @@ func Table() []Entry {
 		{LetterSettled, "FEN-4013", "dead letter is settled, discarded or being replayed", "Nothing is left to do with what is settled or discarded. If it is being replayed, read it again in a minute.", http.StatusConflict, Ack, ExitRefused},
 		{TokenNameTaken, "FEN-4014", "a live token has this name already", "Choose another name, or revoke that token first: `fenflow token revoke NAME`.", http.StatusConflict, Ack, ExitRefused},
 		{NotReplayable, "FEN-4015", "dead letter is no notification, so it cannot be replayed", "Look at it with `fenflow dead-letter show ID`, settle by hand what it means, and discard it with `fenflow dead-letter discard ID --reason TEXT`.", http.StatusUnprocessableEntity, Ack, ExitRefused},
+		{OrderMoved, "FEN-4016", "order has moved since the dry run", "Nothing of this part was done. Look at the order with `fenflow order show`, run the dry run again, and replay what it says now.", http.StatusConflict, Ack, ExitRefused},
+		{RowsBusy, "FEN-4017", "an order or a letter is held by something else", "Nothing was done. Send the same request again in a moment.", http.StatusServiceUnavailable, Retry, ExitUnavailable},
 
 		{BrokerUnavailable, "FEN-5001", "NATS cannot be reached, or is full or slow", "Check NATS and its stream limits; nothing was acknowledged, so WeChat Pay and shops repeat.", http.StatusServiceUnavailable, Retry, ExitUnavailable},
 		{DatabaseUnavailable, "FEN-5002", "PostgreSQL cannot be reached", "Check PostgreSQL and `postgres.url`; messages wait in NATS meanwhile.", http.StatusServiceUnavailable, Retry, ExitUnavailable},

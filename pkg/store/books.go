@@ -83,8 +83,7 @@ func (b *batch) writeBooks(ctx context.Context, tx *sqlx.Tx) error {
 	if len(b.givenBack.mchid) == 0 {
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, decideAnomaliesSQL, b.givenBack.args()...)
-	return failed(ctx, "decide anomalies", err)
+	return failed(ctx, "decide anomalies", tx.SelectContext(ctx, &b.decided, decideAnomaliesSQL, b.givenBack.args()...))
 }
 
 func (b *batch) writeChanges(ctx context.Context, tx *sqlx.Tx) error {
