@@ -104,6 +104,13 @@ func TestOperators_look_things_up_by_index(t *testing.T) {
 		{"replay_letters", []any{pq.Array([]string{id, uuid.NewString()}), 500, "token:me", "because"}},
 		{"replay_matching_letters", []any{"", "unknown_order", all, 500, "token:me", "because"}},
 		{"list_audit", []any{all, first, uuid.Nil.String(), 20}},
+		{"read_discard", []any{"1900000102", id}},
+		{"lock_letters", []any{pq.Array([]string{"1900000102", "1900000103"}), pq.Array([]string{id, uuid.NewString()})}},
+		{"find_stored", []any{pq.Array([]string{id, uuid.NewString()})}},
+		{"list_replayable", []any{"", "70000000-0000-0000-0000-000000000000", "71000000-0000-0000-0000-000000000000", uuid.Nil.String(), 20}},
+		{"list_replayable", []any{"1900000102", uuid.Nil.String(), "ffffffff-ffff-ffff-ffff-ffffffffffff", "70000000-0000-0000-0000-000000000000", 20}},
+		{"count_replayable", []any{"", "70000000-0000-0000-0000-000000000000", "71000000-0000-0000-0000-000000000000", 100000}},
+		{"count_replayable", []any{"1900000102", uuid.Nil.String(), "ffffffff-ffff-ffff-ffff-ffffffffffff", 20}},
 	} {
 		p := b.explained(row.file, row.args...)
 		pages := p.Hit + p.Read
