@@ -33,6 +33,11 @@ const (
 	RequestReadCommand = "fenflow.read.command"
 	RequestActCheck    = "fenflow.act.check"
 	RequestActAbnormal = "fenflow.act.abnormal"
+
+	RequestOperateRehearse  = "fenflow.operate.rehearse"
+	RequestOperateReplay    = "fenflow.operate.replay"
+	RequestOperateRepublish = "fenflow.operate.republish"
+	RequestOperateLane      = "fenflow.operate.lane"
 )
 
 // Their durable consumers, without which nothing in NOTIFY counts as settled.

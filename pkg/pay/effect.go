@@ -96,6 +96,12 @@ type Stored struct {
 	Attempts    int         // readings that were counted before they began and did not end
 }
 
+// Lane is how far the lane of replayed notifications has come.
+type Lane struct {
+	Acknowledged uint64 // every pack up to this position of the stream is settled
+	Waiting      int    // packs that are not
+}
+
 // Together groups entries, by their index, that are decided on the same book: those
 // of one order number in the order given. Whatever names no order stands alone, and
 // copies of one delivery stand together.
