@@ -31,46 +31,48 @@ counted first; at a terminal you are asked, elsewhere --yes is required. Each le
 or open again, for a minute at most. Ctrl-C stops; what was begun goes on by itself, and the same command can simply be
 run again: what is settled is never settled twice.
 
-Exit codes: 0 all are resolved, 5 some opened again, were discarded, or you declined, 7 some wait still, or it was stopped`
+With --dry-run it says what would change, row by row, and changes nothing. What that prints with --json can be given to
+--expect: exactly these letters are replayed then, in that order and fifty at a time, and it stops before the first
+fifty among which an order has moved since.
+
+Exit codes: 0 all are resolved (--dry-run: it could be told; --expect: all is done), 5 some opened again, were
+discarded, or you declined (--expect: an order has moved), 7 some wait still, or it was stopped (--dry-run: somebody
+holds a row; --expect: some were left alone)`
 
 // replayFlags say which letters, and why.
 type replayFlags struct {
-	where map[string]string
-	since string
-	limit int
-	why   string
-	yes   bool
+	where  map[string]string
+	since  string
+	limit  int
+	why    string
+	yes    bool
+	dry    bool
+	expect string
 }
 
 func (c *commandLine) letterReplay() *cobra.Command {
 	var f replayFlags
 	replay := c.asks("replay [ID...]", "Replay dead letters, for a reason, and follow what becomes of them", cobra.ArbitraryArgs, func(ctx context.Context, api remote, args []string) (answer, error) {
-		if strings.TrimSpace(f.why) == "" {
-			return answer{}, problem.New(problem.Usage, "--reason must say why: it goes into the audit log")
-		}
-		f.why = strings.TrimSpace(f.why)
-		if len(args) > 0 {
-			if len(f.where) > 0 || f.since != "" {
-				return answer{}, problem.New(problem.Usage, "name dead letters, or say --where with --since: not both")
-			}
-			letters, err := api.lettersOf(ctx, args)
-			if err != nil {
-				return answer{}, err
-			}
-			return c.replay(ctx, api, letters, f.why)
-		}
-		letters, err := c.chosenLetters(ctx, api, &f)
-		if err != nil {
+		var err error
+		if f.why, err = actReason(f.why, f.dry); err != nil {
 			return answer{}, err
 		}
-		meant, err := c.meant(ctx, letters, f.yes)
+		if f.expect != "" {
+			if len(args) > 0 {
+				return answer{}, problem.New(problem.Usage, "name dead letters, or give a dry run with --expect: not both")
+			}
+			return c.replayExpected(ctx, api, f.expect, f.why)
+		}
+		letters, err := c.meantLetters(ctx, api, &f, args)
 		switch {
 		case err != nil:
 			return answer{}, err
-		case !meant:
+		case f.dry:
+			return c.rehearseLetters(ctx, api, letters)
+		case letters == nil:
 			return answer{document: newReplayed(), text: "Nothing was replayed.\n", exit: problem.ExitRefused}, nil
 		}
-		return c.replay(ctx, api, letters.rows, f.why)
+		return c.replay(ctx, api, letters, f.why)
 	})
 	replay.Long = replayLong
 	flags := replay.Flags()
@@ -78,11 +80,77 @@ func (c *commandLine) letterReplay() *cobra.Command {
 	flags.StringVar(&f.since, "since", "", "with --where: only what failed first then or later: 2h or 3d ago, or an instant of RFC 3339")
 	flags.IntVar(&f.limit, "limit", maxReplay, fmt.Sprintf("with --where: the oldest, at most so many, 1 to %d", maxReplay))
 	flags.BoolVar(&f.yes, "yes", false, "with --where: do not ask")
-	flags.StringVar(&f.why, "reason", "", "why; it goes into the audit log")
-	// Both fail only where the flag is not there.
-	_ = replay.MarkFlagRequired("reason")
+	actFlags(replay, &f.why, &f.dry, &f.expect)
+	for _, other := range []string{"where", "since", "limit"} {
+		replay.MarkFlagsMutuallyExclusive("expect", other)
+	}
+	// It fails only where the flag is not there.
 	_ = replay.RegisterFlagCompletionFunc("where", cobra.FixedCompletions(whereWords(), cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveNoSpace))
 	return replay
+}
+
+// actFlags are those of every replay.
+func actFlags(cmd *cobra.Command, why *string, dry *bool, expect *string) {
+	cmd.Flags().StringVar(why, "reason", "", "why; it goes into the audit log")
+	cmd.Flags().BoolVar(dry, "dry-run", false, "say what would change, and change nothing")
+	cmd.Flags().StringVar(expect, "expect", "", "replay exactly what `FILE`, a document of --dry-run --json, shows, and stop at an order that has moved since; - is what is piped in")
+	cmd.MarkFlagsMutuallyExclusive("dry-run", "expect")
+}
+
+// actReason is why something is done; a dry run does nothing.
+func actReason(why string, dry bool) (string, error) {
+	why = strings.TrimSpace(why)
+	if why == "" && !dry {
+		return "", problem.New(problem.Usage, "--reason must say why: it goes into the audit log")
+	}
+	return why, nil
+}
+
+// meantLetters are the letters to replay: named ones as they are, chosen ones once
+// somebody has said that they are meant. nil: they are not.
+func (c *commandLine) meantLetters(ctx context.Context, api remote, f *replayFlags, args []string) ([]operatorapi.Letter, error) {
+	if len(args) > 0 {
+		if len(f.where) > 0 || f.since != "" {
+			return nil, problem.New(problem.Usage, "name dead letters, or say --where with --since: not both")
+		}
+		return api.lettersOf(ctx, args)
+	}
+	letters, err := c.chosenLetters(ctx, api, f)
+	if err != nil {
+		return nil, err
+	}
+	if f.dry || len(letters.rows) == 0 { // of none, nothing is asked
+		return append([]operatorapi.Letter{}, letters.rows...), nil
+	}
+	meant, err := c.meant(ctx, letters.count(), f.yes)
+	if err != nil || !meant {
+		return nil, err
+	}
+	return letters.rows, nil
+}
+
+func (c *commandLine) rehearseLetters(ctx context.Context, api remote, letters []operatorapi.Letter) (answer, error) {
+	ids := make([]operatorapi.DeliveryID, len(letters))
+	for i, l := range letters {
+		var err error
+		if ids[i], err = parseDeliveryID(l.DeliveryID); err != nil {
+			return answer{}, err
+		}
+	}
+	return c.rehearsed(ctx, api, ids, "dead letter")
+}
+
+// rehearsed is the answer of a dry run.
+func (c *commandLine) rehearsed(ctx context.Context, api remote, ids []operatorapi.DeliveryID, noun string) (answer, error) {
+	r, err := c.rehearse(ctx, api, ids)
+	if err != nil {
+		return answer{}, err
+	}
+	a := answer{document: r, text: c.rehearsalText(r, noun)}
+	if r.Totals.Busy > 0 {
+		a.exit = problem.ExitUnavailable
+	}
+	return a, nil
 }
 
 func whereWords() []string {
@@ -218,23 +286,20 @@ func (l chosen) count() string {
 	return text + ", " + plain(l.said)
 }
 
-// meant says how many letters there are and makes sure that they are meant.
-func (c *commandLine) meant(ctx context.Context, letters chosen, yes bool) (bool, error) {
-	if len(letters.rows) == 0 {
-		return true, nil // of none, nothing is asked
-	}
+// meant says what there is to replay and makes sure that it is meant.
+func (c *commandLine) meant(ctx context.Context, count string, yes bool) (bool, error) {
 	if yes {
-		c.tell("Replaying " + letters.count() + ".\n")
+		c.tell("Replaying " + count + ".\n")
 		return true, nil
 	}
 	nobody := &problem.Error{
-		Kind: problem.Usage, Detail: "this would replay " + letters.count() + "; there is nobody to ask whether they are meant",
+		Kind: problem.Usage, Detail: "this would replay " + count + "; there is nobody to ask whether they are meant",
 		NextStep: "Run it at a terminal, or say --yes.",
 	}
 	if c.Stdin == nil {
 		return false, nobody
 	}
-	_, _ = io.WriteString(c.Stderr, "Replay "+letters.count()+"? [y/N] ") // nobody is left to tell
+	_, _ = io.WriteString(c.Stderr, "Replay "+count+"? [y/N] ") // nobody is left to tell
 	type reply struct {
 		line string
 		err  error

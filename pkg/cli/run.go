@@ -19,6 +19,7 @@ import (
 // Deps are what the command line needs from the process around it.
 type Deps struct {
 	Stdin    io.Reader // somebody who can be asked; nil: nobody
+	Input    io.Reader // what is piped in; nil: nothing
 	Stdout   io.Writer
 	Stderr   io.Writer
 	Lookup   func(string) (string, bool)
@@ -90,7 +91,7 @@ func (c *commandLine) root() *cobra.Command {
 	flags.StringVar(&c.file, "config", "", "configuration file (default: "+config.FileVariable+", else fenflow.yaml)")
 	flags.StringToStringVar(&c.set, "set", nil, "override one setting, such as listen.admin=:9090")
 	flags.BoolVar(&c.json, "json", c.json, "print one JSON document on stdout")
-	root.AddCommand(c.status(), c.order(), c.deadLetter(), c.audit())
+	root.AddCommand(c.status(), c.order(), c.deadLetter(), c.replayArchived(), c.audit())
 	root.AddCommand(c.console(), c.token())
 	root.AddCommand(c.migrate(), c.config(), c.key(), c.explain(), c.health(), c.version())
 	return root
