@@ -61,7 +61,7 @@ func merchantsOf(rows []operatorapi.Rehearsed) []string {
 }
 
 func changeRow(row *operatorapi.Rehearsed, several bool) []cell {
-	order, sequence, state := "message "+row.DeliveryID, "", ""
+	order, sequence, state := "", "", ""
 	if o := row.Order; o != nil {
 		order = o.OutTradeNo
 		if o.Sequence != nil {
@@ -117,6 +117,9 @@ func whatChanges(row *operatorapi.Rehearsed) cell {
 	}
 	if row.Letter != nil {
 		what = append(what, "letter "+step(orWord(string(value(row.Letter.State)), "new"), string(row.Letter.StateAfter)))
+	}
+	if row.Order == nil {
+		what = append(what, "message "+row.DeliveryID)
 	}
 	return what
 }

@@ -32,7 +32,7 @@ func (r *resettled) begun() int { return r.Requested }
 func (r *resettled) atEnd() int { return r.Requested - len(r.Waiting) }
 
 func (r *resettled) states() string {
-	parts := []string{fmt.Sprintf("%d settled", r.Settled), fmt.Sprintf("%d dead letters", len(r.Open)), fmt.Sprintf("%d waiting", len(r.Waiting))}
+	parts := []string{fmt.Sprintf("%d settled", r.Settled), counted(len(r.Open), "dead letter"), fmt.Sprintf("%d waiting", len(r.Waiting))}
 	if n := len(r.PassedOver); n > 0 {
 		parts = append(parts, fmt.Sprintf("%d passed over", n))
 	}
@@ -52,9 +52,6 @@ func (r *resettled) exit() int {
 // resettle puts notifications on the lane, chunk by chunk, and waits for the lane
 // before the next: it can be stopped between any two.
 func (c *commandLine) resettle(ctx context.Context, api remote, p picked, why string) (answer, error) {
-	if !p.chosen {
-		c.tell("Replaying " + p.count() + ".\n")
-	}
 	r := newResettled()
 	shown := c.progress("replaying", len(p.ids))
 	defer shown.end()
