@@ -141,6 +141,12 @@ func rehearsing() http.Handler {
 		}
 		write(w, l)
 	})
+	mux.HandleFunc("GET /operator/v1/audit", func(w http.ResponseWriter, _ *http.Request) {
+		write(w, map[string]any{"entries": []any{map[string]any{
+			"audit_id": messageID(1), "at": "2026-03-02T08:00:00Z", "actor": "token:ada", "action": "notification.replay", "subject": messageID(2),
+			"detail": map[string]any{"count": 3, "delivery_ids": []string{messageID(2), messageID(3), messageID(4)}},
+		}}})
+	})
 	return mux
 }
 
