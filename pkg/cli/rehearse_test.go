@@ -342,3 +342,35 @@ func TestReplay_that_fails_midway_tells_what_was_done(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(stdout), &failure), stdout)
 	require.Equal(t, "FEN-3008 50 50", fmt.Sprint(failure.Error.Code, " ", failure.Error.Done.Requested, " ", failure.Error.Done.Resolved))
 }
+
+func TestReplay_of_an_archive_stops_where_it_is_and_says_how_to_go_on(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(t.Context())
+	next, acts := rehearsing(), 0
+	console := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "replayable-notifications"):
+			rows := []any{}
+			for n := range 250 {
+				rows = append(rows, map[string]any{"delivery_id": messageID(10*n + 1), "mchid": "1900000109", "kind": "notify_v3", "received_at": "2026-03-02T08:00:00Z"})
+			}
+			w.Header().Set("Content-Type", "application/json")
+			_ = json.NewEncoder(w).Encode(map[string]any{"notifications": rows, "count": 250})
+			return
+		case r.Method == http.MethodPost:
+			if acts++; acts == 2 {
+				stop() // as Ctrl-C does, while the console answers
+			}
+		}
+		next.ServeHTTP(w, r)
+	}))
+	t.Cleanup(console.Close)
+	env := map[string]string{"FENFLOW_URL": console.URL, "FENFLOW_TOKEN": operator}
+	var out, errs bytes.Buffer
+	exit := cli.Run(ctx, cli.Deps{Stdout: &out, Stderr: &errs, Lookup: func(name string) (string, bool) { v, ok := env[name]; return v, ok }},
+		[]string{"replay", "--since", "2026-03-01T00:00:00Z", "--reason", "x", "--yes"})
+	require.Equal(t, problem.ExitUnavailable, exit, errs.String())
+	require.Equal(t, 2, acts)
+	require.Contains(t, out.String(), "200 notifications: 100 settled, 0 dead letters, 100 waiting.")
+	require.Contains(t, out.String(), "Stopped; 50 notifications more had not been asked for. Go on with --since 2025-03-02T09:42:39.616Z")
+}

@@ -161,8 +161,8 @@ func whereWords() []string {
 	return words
 }
 
-// lettersOf finds letters that were named. One that can never be replayed ends
-// the command before anything is done.
+// lettersOf finds letters that were named, in that order. One that can never be
+// replayed ends the command before anything is done.
 func (r remote) lettersOf(ctx context.Context, args []string) ([]operatorapi.Letter, error) {
 	var ids []operatorapi.DeliveryID
 	for _, text := range args {
@@ -177,20 +177,22 @@ func (r remote) lettersOf(ctx context.Context, args []string) ([]operatorapi.Let
 	if len(ids) > maxReplay {
 		return nil, problem.Newf(problem.Usage, "%d dead letters are named; %d can be replayed at once", len(ids), maxReplay)
 	}
-	letters, err := r.look(ctx, ids)
+	found, err := r.look(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
+	letters := make([]operatorapi.Letter, 0, len(ids))
 	for _, id := range ids {
-		at := slices.IndexFunc(letters, func(l operatorapi.Letter) bool { return l.DeliveryID == id.String() })
+		at := slices.IndexFunc(found, func(l operatorapi.Letter) bool { return l.DeliveryID == id.String() })
 		switch {
 		case at < 0:
 			return nil, problem.New(problem.UnknownLetter, id.String())
-		case !pay.DeliveryKind(letters[at].Kind).Notification():
-			return nil, problem.Newf(problem.NotReplayable, "%s is of kind %s", id, plain(letters[at].Kind))
-		case letters[at].State == operatorapi.LetterState(pay.LetterDiscarded):
+		case !pay.DeliveryKind(found[at].Kind).Notification():
+			return nil, problem.Newf(problem.NotReplayable, "%s is of kind %s", id, plain(found[at].Kind))
+		case found[at].State == operatorapi.LetterState(pay.LetterDiscarded):
 			return nil, problem.Newf(problem.LetterSettled, "%s is discarded", id)
 		}
+		letters = append(letters, found[at])
 	}
 	return letters, nil
 }
