@@ -56,18 +56,20 @@ func plan() []room {
 		{name: "pkg/deadletter", ours: edge, others: useCaseLibraries()},
 		{name: "pkg/replay", ours: edge, others: useCaseLibraries()},
 		{name: "pkg/certificates", ours: edge, others: useCaseLibraries()},
+		{name: "pkg/subscribers", ours: edge, others: useCaseLibraries()},
 		{name: "pkg/reconcile", ours: edge, others: useCaseLibraries()},
 		// 3: surfaces
-		{name: "pkg/operator", ours: edge, others: []string{"github.com/go-chi/chi/v5/...", "github.com/go-chi/chi/v5", "github.com/google/uuid", "golang.org/x/...", "github.com/prometheus/client_golang/..."}},
-		{name: "pkg/cli", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/operatorapi"), others: []string{"github.com/spf13/cobra", "github.com/jedib0t/go-pretty/v6/..."}},
+		{name: "pkg/operator", ours: edge, others: []string{"github.com/go-chi/chi/v5/...", "github.com/go-chi/chi/v5", "github.com/google/uuid", "github.com/nats-io/nkeys", "golang.org/x/...", "github.com/prometheus/client_golang/..."}},
+		{name: "pkg/cli", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/operatorapi"), others: []string{"github.com/spf13/cobra", "github.com/jedib0t/go-pretty/v6/...", "github.com/nats-io/nkeys"}},
 		// 4: composition
 		{name: "pkg/app/boot", ours: protocols, others: []string{"github.com/go-chi/chi/v5", "github.com/prometheus/client_golang/...", "golang.org/x/..."}},
 		{name: "pkg/app/ingest", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/ingest"), others: []string{"golang.org/x/...", "github.com/prometheus/client_golang/..."}},
-		{name: "pkg/app/worker", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/store", "pkg/queue", "pkg/settle", "pkg/command", "pkg/outbox", "pkg/deadletter", "pkg/replay", "pkg/certificates"), others: []string{"golang.org/x/...", "github.com/google/uuid", "github.com/prometheus/client_golang/..."}},
+		{name: "pkg/app/worker", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/store", "pkg/queue", "pkg/settle", "pkg/command", "pkg/outbox", "pkg/deadletter", "pkg/replay", "pkg/certificates", "pkg/subscribers"), others: []string{"golang.org/x/...", "github.com/google/uuid", "github.com/prometheus/client_golang/..."}},
 		{name: "pkg/app/reconciler", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/queue", "pkg/reconcile", "pkg/store"), others: []string{"golang.org/x/...", "github.com/prometheus/client_golang/..."}},
 		{name: "pkg/app/console", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/operator", "pkg/store"), others: []string{"golang.org/x/...", "github.com/prometheus/client_golang/..."}},
 		{name: "pkg/app/devstack/...", ours: []string{"pkg/...", "schema", "deploy"}, others: []string{"database/sql", "github.com/nats-io/nats.go/...", "github.com/nats-io/nats.go", "github.com/jedib0t/go-pretty/v6/...", "github.com/spf13/cobra", "github.com/google/uuid", "golang.org/x/...", "go.yaml.in/yaml/v3"}},
-		// published: a client that others may import
+		// published: what others may import
+		{name: "pkg/subscribe", ours: []string{"pkg/event"}, others: []string{"database/sql", "github.com/nats-io/nats.go/...", "github.com/nats-io/nats.go"}},
 		{name: "pkg/operatorapi", others: []string{"github.com/oapi-codegen/runtime", "github.com/oapi-codegen/runtime/types"}},
 		// published stand-in and test parts: they see no room of ours but their own
 		{name: "pkg/simulator/...", ours: []string{"pkg/simulator/..."}, others: []string{"github.com/go-chi/chi/v5/...", "github.com/go-chi/chi/v5", "github.com/google/uuid", "go.yaml.in/yaml/v3", "golang.org/x/...", "rsc.io/qr"}},
@@ -80,7 +82,7 @@ func plan() []room {
 		{name: "cmd/simulator", ours: []string{"pkg/simulator/..."}, others: []string{"github.com/spf13/cobra"}},
 		{name: "cmd/devstack", ours: []string{"pkg/app/...", "pkg/config"}},
 		{name: "deploy"}, // files that production, devstack and tests share
-		{name: "examples/...", ours: []string{"pkg/event"}, others: []string{"github.com/nats-io/nats.go/...", "github.com/nats-io/nats.go"}},
+		{name: "examples/...", ours: []string{"pkg/event", "pkg/subscribe"}, others: []string{"database/sql", "github.com/lib/pq"}},
 		{name: "e2e/...", ours: []string{"pkg/..."}, others: []string{"github.com/...", "golang.org/x/..."}},
 		{name: "bench/...", ours: []string{"pkg/..."}, others: []string{"github.com/...", "golang.org/x/..."}},
 	}
@@ -174,6 +176,20 @@ func TestLayering_the_edge_holds_no_database_and_no_server(t *testing.T) {
 	for _, dep := range packages[0].Deps {
 		for _, forbidden := range []string{"github.com/lib/pq", "github.com/jmoiron/sqlx", "github.com/pressly/goose", "github.com/nats-io/nats-server", module + "/pkg/store", module + "/pkg/simulator", module + "/pkg/testkit"} {
 			require.False(t, dep == forbidden || strings.HasPrefix(dep, forbidden+"/"), "cmd/ingest reaches %s", dep)
+		}
+	}
+}
+
+// A business system brings its own driver, and none of fenflow's.
+func TestLayering_the_inbox_brings_no_driver(t *testing.T) {
+	t.Parallel()
+	packages := goList(t, "./pkg/subscribe")
+	require.Len(t, packages, 1)
+	for _, dep := range packages[0].Deps {
+		ours, isOurs := strings.CutPrefix(dep, module+"/")
+		require.False(t, isOurs && ours != "pkg/event", "pkg/subscribe reaches %s", dep)
+		for _, forbidden := range []string{"github.com/lib/pq", "github.com/jackc", "github.com/nats-io/nats-server"} {
+			require.False(t, dep == forbidden || strings.HasPrefix(dep, forbidden+"/"), "pkg/subscribe reaches %s", dep)
 		}
 	}
 }

@@ -166,6 +166,10 @@ func TestCompose_passwords_of_nats(t *testing.T) {
 	require.Contains(t, string(deploy.NATSConf()), "sync_interval: always")
 	require.Contains(t, services["nats"].Volumes, "nats:/data")
 	require.Contains(t, string(deploy.NATSConf()), `store_dir: "/data/jetstream"`)
+	// The folder and not the file: editors put a new file in the place of the old one,
+	// and a mounted file would stay the old one.
+	require.Contains(t, services["nats"].Volumes, "./deploy/subscribers:/etc/nats/subscribers:ro")
+	require.Contains(t, string(deploy.NATSConf()), `include "`+deploy.SubscriberAccountsFile+`"`)
 }
 
 // The image holds every program that a service starts, and no shell.

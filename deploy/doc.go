@@ -3,11 +3,25 @@
 // run under.
 package deploy
 
-import _ "embed"
+import (
+	_ "embed"
+	"slices"
+)
 
-//go:embed nats.conf
-var natsConf []byte
+var (
+	//go:embed nats.conf
+	natsConf []byte
+	//go:embed subscribers/accounts.conf
+	subscriberAccounts []byte
+)
+
+// SubscriberAccountsFile is where nats.conf looks, beside itself, for the accounts
+// of business systems.
+const SubscriberAccountsFile = "subscribers/accounts.conf"
 
 // NATSConf is nats.conf: JetStream that syncs always, and what each role may
 // publish and read.
-func NATSConf() []byte { return natsConf }
+func NATSConf() []byte { return slices.Clone(natsConf) }
+
+// SubscriberAccounts is the file of accounts as it is shipped: without any.
+func SubscriberAccounts() []byte { return slices.Clone(subscriberAccounts) }

@@ -42,20 +42,23 @@ func stackRoles() map[string]devstack.Role {
 }
 
 // startStack brings up all of fenflow, with the stand-in WeChat Pay.
-func startStack(t *testing.T) *devstack.Stack {
+func startStack(t *testing.T, with func(*devstack.Options)) *devstack.Stack {
 	t.Helper()
 	dir := t.TempDir()
 	for _, d := range []string{filepath.Dir(dir), dir} { // as root, PostgreSQL runs as another user, who must pass through
 		require.NoError(t, os.Chmod(d, 0o711))
 	}
-	stack, err := devstack.Start(t.Context(), devstack.Options{Dir: dir, Console: true, FreePort: true, Speed: 60, RefundSpeed: 60, Log: t.Output()})
+	options := devstack.Options{Dir: dir, Console: true, FreePort: true, Speed: 60, RefundSpeed: 60, Log: t.Output()}
+	with(&options)
+	stack, err := devstack.Start(t.Context(), options)
 	require.NoError(t, err)
 	t.Cleanup(stack.Stop)
 	return stack
 }
 
 // TestStackSessions are an operator's on a whole fenflow, which all of them
-// share: each script has numbers of its own. Beside testscript's own commands:
+// share: each script has numbers of its own. What they print and what the roles
+// log holds no secret. Beside testscript's own commands:
 //
 //	shop METHOD PATH [BODY]      asks the business API as the test merchant's shop
 //	control METHOD PATH [BODY]   asks the stand-in WeChat Pay (/control/…)
@@ -63,10 +66,14 @@ func startStack(t *testing.T) *devstack.Stack {
 //	psql STATEMENT               prints the rows, a column each separated by |
 //	remember NAME                the last output, as a variable
 //	tidy, keep NAME              as in TestSessions
-func TestStackSessions(t *testing.T) {
+func TestStackSessions(t *testing.T) { //nolint:tparallel // the scripts are; the group waits for them
 	t.Parallel()
-	stack := startStack(t)
-	testscript.Run(t, stackParams(stack, "testdata/stack"))
+	stack := startStack(t, func(*devstack.Options) {})
+	said := &spoken{}
+	t.Run("scripts", func(t *testing.T) { // returns when all scripts have ended
+		testscript.RunT(recorded{t, said}, stackParams(stack, "testdata/stack"))
+	})
+	requireNoSecret(t, stack, said)
 }
 
 func stackParams(stack *devstack.Stack, dir string) testscript.Params {
@@ -93,7 +100,7 @@ func stackParams(stack *devstack.Stack, dir string) testscript.Params {
 		Setup: func(e *testscript.Env) error {
 			for _, variable := range append(stack.Environment("console", "worker"),
 				"FENFLOW_URL="+stack.ConsoleURL(), "FENFLOW_TOKEN="+stack.Token(), "MCHID="+stack.Merchant().Mchid, "APPID="+stack.Merchant().Appid,
-				"NOTIFY="+stack.NotifyURL(), "SIMULATOR="+stack.SimulatorURL(), "MERCHANT="+filepath.Dir(stack.ConfigFile()),
+				"NOTIFY="+stack.NotifyURL(), "SIMULATOR="+stack.SimulatorURL(), "MERCHANT="+filepath.Dir(stack.ConfigFile("console")),
 				"NO_COLOR=1", "USER=ada", "GORACE=atexit_sleep_ms=0") {
 				name, value, _ := strings.Cut(variable, "=")
 				e.Setenv(name, value)

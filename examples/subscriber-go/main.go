@@ -1,78 +1,65 @@
-// Subscriber-go is a business system in its smallest form: it delivers each
-// paid order once, however often and in whatever order the events arrive.
+// Subscriber-go is a business system in its smallest form: it packs one parcel
+// for each paid order, however often and in whatever order the events arrive,
+// and whenever it is killed.
 //
-//	NATS_URL=nats://127.0.0.1:4222 NATS_PASSWORD=… go run ./examples/subscriber-go deliveries.txt
-//
-// Its effect is a line in a file that carries the event's id: the effect and the
-// memory of it are one write. In a real shop, make them one database transaction.
+//	DATABASE_URL='postgres://shop@127.0.0.1/shop?sslmode=disable' \
+//	NATS_URL=nats://127.0.0.1:4222 NATS_PASSWORD=… go run ./examples/subscriber-go
 package main
 
 import (
-	"bufio"
 	"context"
-	"fmt"
+	"database/sql"
 	"log"
 	"os"
 	"os/signal"
-	"strings"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
+	_ "github.com/lib/pq"
 
 	"github.com/fenflow/fenflow/pkg/event"
+	"github.com/fenflow/fenflow/pkg/subscribe"
 )
 
+// schema is the shop's own; the table of events that were acted on is made by
+// the inbox.
+const schema = `
+CREATE TABLE IF NOT EXISTS parcels (
+    out_trade_no text   NOT NULL,
+    amount_fen   bigint NOT NULL
+)`
+
 func main() {
-	if err := run(strings.Join(os.Args[1:], " "), os.Getenv("NATS_URL"), os.Getenv("NATS_PASSWORD")); err != nil {
-		log.Fatal(err)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Getenv("DATABASE_URL"), os.Getenv("NATS_URL"), os.Getenv("NATS_PASSWORD")); err != nil {
+		log.Fatal(err) //nolint:gocritic // there is nothing left to stop
 	}
 }
 
-func run(path, url, password string) error {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		return fmt.Errorf("name one file to write deliveries to: %w", err)
-	}
-	delivered := map[string]bool{} // event ids that were acted on, also before a restart
-	for lines := bufio.NewScanner(file); lines.Scan(); {
-		if id, rest, _ := strings.Cut(lines.Text(), " "); strings.HasSuffix(rest, " done") { // not a torn line
-			delivered[id] = true
-		}
-	}
-	conn, err := nats.Connect(url, nats.UserInfo("subscriber", password), nats.CustomInboxPrefix("_INBOX_subscriber"), nats.MaxReconnects(-1))
+func run(ctx context.Context, databaseURL, natsURL, password string) error {
+	db, err := sql.Open("postgres", databaseURL)
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
-	js, err := jetstream.NewWithAPIPrefix(conn, "fenflow.events") // the door that nats.conf opens for us
-	if err != nil {
+	defer db.Close() //nolint:errcheck // the program ends here
+	if _, err := db.ExecContext(ctx, schema); err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	consumer, err := js.Consumer(ctx, "EVENT", "business") // made by fenflow; it remembers where we were
-	if err != nil {
-		return err
-	}
-	consuming, err := consumer.Consume(func(msg jetstream.Msg) {
-		e, err := event.Parse(msg.Data())
-		if err != nil {
-			log.Print(err) // and no ack: it comes again, until somebody looks
-			return
-		}
-		if e.Type == event.TypeOrderPaid && !delivered[e.ID] {
-			line := fmt.Sprintf("\n%s deliver %s: %d fen paid by %s done", e.ID, e.Data.OutTradeNo, e.Data.AmountFen, e.Data.TransactionID)
-			if _, err := file.WriteString(line); err != nil || file.Sync() != nil {
-				log.Fatal("the delivery is not on disk: ", err) // no ack: the event comes again
-			}
-			delivered[e.ID] = true
-		}
-		_ = msg.Ack() // a lost ack brings the event again, and it is known by then
+	inbox, err := subscribe.Open(ctx, subscribe.Options{
+		URL: natsURL, Consumer: "business", User: "subscriber", Password: password, DB: db,
 	})
 	if err != nil {
 		return err
 	}
-	<-ctx.Done()
-	consuming.Stop()
-	return nil
+	defer inbox.Close()
+	return inbox.Run(ctx, pack)
+}
+
+// pack does what a paid order asks for. Its parcel and the memory of the event
+// are one commit.
+func pack(ctx context.Context, tx *sql.Tx, e event.Event) error {
+	if e.Type != event.TypeOrderPaid {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, `INSERT INTO parcels VALUES ($1, $2)`, e.Data.OutTradeNo, e.Data.AmountFen)
+	return err
 }

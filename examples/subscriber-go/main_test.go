@@ -1,14 +1,14 @@
 package main
 
 import (
+	"context"
+	"database/sql"
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/fenflow/fenflow/pkg/bus"
@@ -18,9 +18,10 @@ import (
 	"github.com/fenflow/fenflow/pkg/testkit/servers"
 )
 
-// The example runs under the NATS permissions of production and delivers each
-// paid order once, over repeats, torn lines and a restart of its own.
-func TestSubscriber_delivers_each_paid_order_once(t *testing.T) { //nolint:paralleltest // it is stopped by a signal to this process
+// The example runs under the NATS permissions of production and packs one
+// parcel for each paid order, over repeats and a restart of its own.
+func TestSubscriber_packs_each_paid_order_once(t *testing.T) {
+	t.Parallel()
 	passwords := map[string]string{}
 	for _, user := range []string{"NOTIFY", "API", "FRONT", "WORKER", "RECONCILER", "CONSOLE", "SUBSCRIBER"} {
 		passwords["FENFLOW_NATS_"+user+"_PASSWORD"] = "pw-" + strings.ToLower(user)
@@ -30,57 +31,77 @@ func TestSubscriber_delivers_each_paid_order_once(t *testing.T) { //nolint:paral
 	require.NoError(t, err)
 	t.Cleanup(worker.Close)
 	require.NoError(t, worker.EnsureStreams(t.Context()))
+	databaseURL := testkit.Database(t, "", nil)
+	db, err := sql.Open("postgres", databaseURL)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
 
-	path := filepath.Join(t.TempDir(), "deliveries.txt")
-	require.NoError(t, os.WriteFile(path, []byte("\n00000000-torn deliver T0000000: 1 fen pa"), 0o600))
-
-	publish(t, worker, "id-1", "T0000001", "order.created")
-	publish(t, worker, "id-2", "T0000001", "order.paid")
-	stop := start(t, path, broker.URL())
-	require.Eventually(t, func() bool { return len(delivered(t, path)) == 1 }, 30*time.Second, 20*time.Millisecond)
+	stop := start(t, databaseURL, broker.URL())
+	publish(t, worker, "T0000001", "order.created")
+	publish(t, worker, "T0000001", "order.paid")
+	require.Eventually(t, func() bool { return acted(t, db) == 2 }, 30*time.Second, 20*time.Millisecond)
 	stop()
 
-	publish(t, worker, "id-2", "T0000001", "order.paid") // told again
-	publish(t, worker, "id-3", "T0000002", "order.paid")
-	stop = start(t, path, broker.URL())
-	require.Eventually(t, func() bool { return len(delivered(t, path)) >= 2 }, 30*time.Second, 20*time.Millisecond)
+	publish(t, worker, "T0000001", "order.paid") // told again
+	publish(t, worker, "T0000002", "order.paid")
+	stop = start(t, databaseURL, broker.URL())
+	require.Eventually(t, func() bool { return acted(t, db) == 3 }, 30*time.Second, 20*time.Millisecond)
 	stop()
-	require.Equal(t, []string{"id-2 deliver T0000001: 100 fen paid by 4200 done", "id-3 deliver T0000002: 100 fen paid by 4200 done"}, delivered(t, path))
+	require.Equal(t, []string{"T0000001", "T0000002"}, parcels(t, db))
 }
 
-func start(t *testing.T, path, url string) (stop func()) {
+func TestSubscriber_says_what_is_wrong(t *testing.T) {
+	t.Parallel()
+	require.Error(t, run(t.Context(), "postgres://127.0.0.1:1/?sslmode=disable", "", ""))
+	require.ErrorContains(t, run(t.Context(), testkit.Database(t, "", nil), "", ""), "URL is missing")
+}
+
+func start(t *testing.T, databaseURL, natsURL string) (stop func()) {
 	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1) // run returns once
-	go func() { ended <- run(path, url, "pw-subscriber") }()
+	go func() { ended <- run(ctx, databaseURL, natsURL, "pw-subscriber") }()
 	return func() {
-		require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGINT))
+		cancel()
 		require.NoError(t, <-ended)
 	}
 }
 
-func publish(t *testing.T, worker *bus.Bus, id, number, fact string) {
+func publish(t *testing.T, worker *bus.Bus, number, fact string) {
 	t.Helper()
 	payload, err := json.Marshal(event.Event{
-		SpecVersion: event.SpecVersion, ID: id, Type: event.TypeOf(fact), Subject: number,
+		SpecVersion: event.SpecVersion, ID: uuid.NewSHA1(uuid.NameSpaceOID, []byte(number+fact)).String(), Type: event.TypeOf(fact), Subject: number,
 		Data: event.Order{MchID: "1900000109", OutTradeNo: number, AmountFen: 100, TransactionID: "4200"},
 	})
 	require.NoError(t, err)
 	_, err = worker.PublishEvents(t.Context(), []pay.Outgoing{{
 		// Another id on the bus than in the event: a repeat after the duplicate window.
-		EventID: t.Name() + time.Now().String(), MchID: "1900000109", OutTradeNo: pay.OutTradeNo(number), Fact: pay.Fact(fact), Payload: payload,
+		EventID: uuid.NewString(), MchID: "1900000109", OutTradeNo: pay.OutTradeNo(number), Fact: pay.Fact(fact), Payload: payload,
 	}})
 	require.NoError(t, err)
 }
 
-func delivered(t *testing.T, path string) []string {
+// acted counts the events that are remembered; none until there is a table.
+func acted(t *testing.T, db *sql.DB) int {
 	t.Helper()
-	raw, err := os.ReadFile(path)
-	require.NoError(t, err)
-	var lines []string
-	for line := range strings.SplitSeq(string(raw), "\n") {
-		if strings.HasSuffix(line, " done") {
-			lines = append(lines, line)
-		}
+	var n int
+	if err := db.QueryRowContext(t.Context(), `SELECT count(*) FROM fenflow_inbox`).Scan(&n); err != nil {
+		return 0
 	}
-	return lines
+	return n
+}
+
+func parcels(t *testing.T, db *sql.DB) []string {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), `SELECT out_trade_no FROM parcels ORDER BY 1`)
+	require.NoError(t, err)
+	defer rows.Close()
+	var all []string
+	for rows.Next() {
+		var number string
+		require.NoError(t, rows.Scan(&number))
+		all = append(all, number)
+	}
+	require.NoError(t, rows.Err())
+	return all
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
+	"github.com/fenflow/fenflow/deploy"
 	"github.com/fenflow/fenflow/pkg/pay"
 	"github.com/fenflow/fenflow/pkg/testkit"
 	"github.com/fenflow/fenflow/pkg/testkit/servers"
@@ -79,15 +80,26 @@ func newWorld(t testing.TB, change ...func(*Config)) world {
 // newWorldWith adds lines to deploy/nats.conf.
 func newWorldWith(t testing.TB, lines string) world {
 	t.Helper()
-	text, err := os.ReadFile(confFile)
-	require.NoError(t, err)
-	file := filepath.Join(t.TempDir(), "nats.conf")
-	require.NoError(t, os.WriteFile(file, append(text, lines...), 0o600))
+	file := ownConf(t, lines)
 	w := world{server: broker(t, func(o *servers.NATSOptions) { o.ConfigFile = file })}
 	w.worker = connect(t, w.server, "worker")
 	w.notify = connect(t, w.server, "notify")
 	require.NoError(t, w.worker.EnsureStreams(t.Context()))
 	return w
+}
+
+// ownConf copies deploy/nats.conf, with what it includes, and adds lines to it.
+func ownConf(t testing.TB, lines string) (file string) {
+	t.Helper()
+	file = filepath.Join(t.TempDir(), "nats.conf")
+	require.NoError(t, os.MkdirAll(filepath.Join(filepath.Dir(file), "subscribers"), 0o700))
+	require.NoError(t, os.WriteFile(file, append(deploy.NATSConf(), lines...), 0o600))
+	require.NoError(t, os.WriteFile(accountsOf(file), deploy.SubscriberAccounts(), 0o600))
+	return file
+}
+
+func accountsOf(conf string) string {
+	return filepath.Join(filepath.Dir(conf), deploy.SubscriberAccountsFile)
 }
 
 func envelope(n int) wechatpay.Envelope {

@@ -40,7 +40,13 @@ const (
 	RequestOperateLane      = "fenflow.operate.lane"
 )
 
-// Their durable consumers, without which nothing in NOTIFY counts as settled.
+// Requests of operators, which the console asks the worker: for what takes a
+// merchant's secret or the broker.
+const (
+	RequestOperateSubscriber = "fenflow.operate.subscriber"
+)
+
+// The durable consumers of the lanes, without which nothing in NOTIFY counts as settled.
 const (
 	durableLive   = "settle-live"
 	durableReplay = "settle-replay"

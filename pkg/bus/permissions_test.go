@@ -17,6 +17,8 @@ var probes = []struct{ do, subject string }{
 	{"publish", "pay.notify.replay"},
 	{"publish", "pay.notify.other"},
 	{"publish", "pay.command.order.create.1900000109"},
+	{"publish", "pay.command.refund.create.1900000109"},
+	{"publish", "pay.command.anomaly.accept.1900000109"},
 	{"publish", "pay.event.1900000109.order.paid"},
 	{"publish", "pay.rejected.1900000109"},
 	{"publish", "pay.message.wx1.text"},
@@ -65,6 +67,18 @@ var probes = []struct{ do, subject string }{
 	{"publish", "$JS.ACK.COMMAND.command-1.1.1.1.1.1"},
 	{"publish", "$JS.ACK.EVENT.business.1.1.1.1.1"},
 	{"publish", "$JS.ACK._.hash.EVENT.business.1.1.1.1.1.1"},
+	// Another business system's.
+	{"publish", "$JS.API.CONSUMER.DELETE.EVENT.business"},
+	{"publish", "$JS.API.CONSUMER.DELETE.EVENT.shop"},
+	{"publish", "$JS.API.CONSUMER.RESET.EVENT.shop"},
+	{"publish", "fenflow.events.CONSUMER.INFO.EVENT.shop"},
+	{"publish", "fenflow.events.CONSUMER.MSG.NEXT.EVENT.shop"},
+	{"publish", "$JS.ACK.EVENT.shop.1.1.1.1.1"},
+	{"publish", "$JS.ACK._.hash.EVENT.shop.1.1.1.1.1.1"},
+	// Today's form of an acknowledgement in the clothes of the other: what stands
+	// where the other has the stream is a count to the server.
+	{"publish", "$JS.ACK.EVENT.shop.EVENT.1.1.1.1"},
+	{"publish", "$JS.ACK.EVENT.shop.NOTIFY.1.1.1.1"},
 	{"publish", "$SYS.REQ.SERVER.PING"},
 	{"subscribe", ">"},
 	{"subscribe", "pay.>"},
@@ -99,7 +113,7 @@ var allowed = map[string][]string{
 		"subscribe _INBOX_notify.>", "subscribe fenflow.platform.>",
 	},
 	"api": {
-		"publish pay.command.order.create.1900000109", "publish fenflow.read.order", "publish fenflow.read.history",
+		"publish pay.command.order.create.1900000109", "publish pay.command.refund.create.1900000109", "publish fenflow.read.order", "publish fenflow.read.history",
 		"publish fenflow.act.check", "publish fenflow.act.abnormal",
 		"subscribe _INBOX_api.>",
 	},
@@ -108,8 +122,8 @@ var allowed = map[string][]string{
 		"publish pay.event.1900000109.order.paid", "publish pay.notify.replay", "publish $KV.platform_keys.durability",
 		"publish _INBOX_api.reply.x", "publish _INBOX_console.reply.x",
 		"publish $JS.API.INFO", "publish $JS.API.STREAM.INFO.NOTIFY", "publish $JS.API.STREAM.CREATE.OTHER", "publish $JS.API.STREAM.UPDATE.EVENT",
-		"publish $JS.API.STREAM.PURGE.NOTIFY", "publish $JS.API.STREAM.MSG.GET.NOTIFY",
-		"publish $JS.API.CONSUMER.CREATE.NOTIFY.x", "publish $JS.API.CONSUMER.CREATE.EVENT.x",
+		"publish $JS.API.STREAM.PURGE.NOTIFY", "publish $JS.API.STREAM.MSG.GET.NOTIFY", "publish $JS.API.STREAM.MSG.GET.EVENT",
+		"publish $JS.API.CONSUMER.CREATE.NOTIFY.x", "publish $JS.API.CONSUMER.CREATE.EVENT.x", "publish $JS.API.CONSUMER.DELETE.EVENT.shop",
 		"publish $JS.API.CONSUMER.MSG.NEXT.NOTIFY.settle-live",
 		"publish $JS.ACK.NOTIFY.settle-live.1.1.1.1.1", "publish $JS.ACK._.hash.NOTIFY.settle-live.1.1.1.1.1.1",
 		"publish $JS.ACK.COMMAND.command-1.1.1.1.1.1",
@@ -118,7 +132,8 @@ var allowed = map[string][]string{
 	},
 	"reconciler": {"subscribe _INBOX_reconciler.>"},
 	"console": {
-		"publish pay.command.order.create.1900000109", "publish fenflow.act.check", "publish fenflow.act.abnormal", "publish fenflow.operate.rehearse",
+		"publish pay.command.order.create.1900000109", "publish pay.command.refund.create.1900000109", "publish pay.command.anomaly.accept.1900000109",
+		"publish fenflow.act.check", "publish fenflow.act.abnormal", "publish fenflow.operate.rehearse",
 		"subscribe _INBOX_console.>",
 	},
 	"subscriber": {

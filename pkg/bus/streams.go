@@ -150,8 +150,6 @@ func (b *Bus) EnsureSubscriber(ctx context.Context, name, filter string) error {
 }
 
 const (
-	subscriberAckWait    = 30 * time.Second
-	subscriberAckPending = 1000
 	// headerRoom is for the message headers of a pack: trace, expected stream,
 	// and the client information that the broker adds.
 	headerRoom = 4 << 10

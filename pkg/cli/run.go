@@ -91,7 +91,8 @@ func (c *commandLine) root() *cobra.Command {
 	flags.StringVar(&c.file, "config", "", "configuration file (default: "+config.FileVariable+", else fenflow.yaml)")
 	flags.StringToStringVar(&c.set, "set", nil, "override one setting, such as listen.admin=:9090")
 	flags.BoolVar(&c.json, "json", c.json, "print one JSON document on stdout")
-	root.AddCommand(c.status(), c.order(), c.deadLetter(), c.replayArchived(), c.audit())
+	root.AddCommand(c.status(), c.order(), c.deadLetter(), c.replayArchived(), c.anomaly(), c.audit())
+	root.AddCommand(c.subscriber())
 	root.AddCommand(c.console(), c.token())
 	root.AddCommand(c.migrate(), c.config(), c.key(), c.explain(), c.health(), c.version())
 	return root

@@ -63,6 +63,9 @@ func orderFacts(s operatorapi.Story, number string) [][]cell {
 		fact("next check", dated("at", o.NextCheckAt)),
 		fact("failure", value(o.FailureCode), value(o.FailureReason)),
 	}
+	if s.Acknowledgements != nil && string(*s.Acknowledgements) == "unknown" {
+		rows = append(rows, fact("who was told", "is not known now: no worker or no broker answers"))
+	}
 	for i := range s.Payments {
 		rows = append(rows, paymentFact(&s.Payments[i], o.Currency))
 	}
@@ -109,6 +112,7 @@ func happened(m *operatorapi.Moment) cell {
 	switch m.Kind {
 	case operatorapi.MomentKindEvent:
 		add(published(m), number("message", m.StreamSequence), labelled("event", m.EventID))
+		add(acknowledged(m)...)
 	case operatorapi.MomentKindLetter:
 		add(value(m.State))
 	case operatorapi.MomentKindAudit:
@@ -126,6 +130,17 @@ func published(m *operatorapi.Moment) string {
 		return "in the outbox"
 	}
 	return "published " + fine(*m.PublishedAt)
+}
+
+// acknowledged says who has the event, and who not yet.
+func acknowledged(m *operatorapi.Moment) (said []string) {
+	for _, by := range value(m.AcknowledgedBy) {
+		said = append(said, strings.TrimSpace("acknowledged by "+by.Subscriber+" "+dated("as of", by.At)))
+	}
+	for _, name := range value(m.ToldNotYet) {
+		said = append(said, "not yet by "+name)
+	}
+	return said
 }
 
 func number(word string, n *int64) string {

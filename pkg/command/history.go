@@ -80,6 +80,7 @@ type anomalyStoryWire struct {
 	ExpectedFen   int64      `json:"expected_fen"`
 	ActualFen     int64      `json:"actual_fen"`
 	ObservedAt    time.Time  `json:"observed_at"`
+	Decision      string     `json:"decision,omitempty"`
 	DecidedAt     *time.Time `json:"decided_at,omitempty"`
 }
 
@@ -130,7 +131,8 @@ func wireStory(story pay.Story) historyWire {
 	for _, a := range story.Anomalies {
 		wire.Anomalies = append(wire.Anomalies, anomalyStoryWire{
 			Kind: string(a.Kind), TransactionID: string(a.TransactionID), OutRefundNo: string(a.OutRefundNo), Policy: string(a.Policy), State: string(a.State),
-			ExpectedFen: int64(a.ExpectedFen), ActualFen: int64(a.ActualFen), ObservedAt: a.ObservedAt.UTC(), DecidedAt: instant(a.DecidedAt),
+			ExpectedFen: int64(a.ExpectedFen), ActualFen: int64(a.ActualFen), ObservedAt: a.ObservedAt.UTC(),
+			Decision: string(a.Decision), DecidedAt: instant(a.DecidedAt),
 		})
 	}
 	return wire

@@ -123,7 +123,13 @@ func notGranted(r pay.Refusal) ending {
 		return failed(pay.CommandRefused, problem.New(problem.NotFound, r.Detail))
 	case pay.RefusedTooMuch:
 		return failed(pay.CommandRefused, problem.New(problem.RefundExceeds, r.Detail))
-	case pay.RefusedTooMany, pay.RefusedTooLate:
+	case pay.RefusedUnknownAnomaly:
+		return failed(pay.CommandRefused, problem.New(problem.UnknownAnomaly, r.Detail))
+	case pay.RefusedDecided:
+		return failed(pay.CommandConflict, problem.New(problem.AnomalyDecided, r.Detail))
+	case pay.RefusedMoneyLeaves:
+		return failed(pay.CommandConflict, problem.New(problem.MoneyLeaves, r.Detail))
+	case pay.RefusedTooMany, pay.RefusedTooLate, pay.RefusedNoRefund:
 	}
 	return failed(pay.CommandRefused, problem.New(problem.Refused, r.Detail))
 }

@@ -11,12 +11,14 @@ import (
 	"github.com/fenflow/fenflow/pkg/wechatpay"
 )
 
-// ending is how a command ended: with an order, a refund, or a problem.
+// ending is how a command ended: with an order, a refund, a decided anomaly (its
+// order and refund beside it), or a problem.
 type ending struct {
 	outcome pay.CommandOutcome
 	status  int
 	order   pay.Order
 	refund  *pay.Refund
+	anomaly *pay.Anomaly
 	problem *problem.Error
 }
 
@@ -135,6 +137,9 @@ func (s *Service) resultOf(cmd pay.Command, end ending) (pay.CommandResult, erro
 	switch {
 	case end.problem != nil:
 		result.Body, err = json.Marshal(problem.DocumentOf(end.problem, ""))
+	case end.anomaly != nil:
+		result.OutTradeNo = end.order.OutTradeNo
+		result.Body, err = decisionJSON(end)
 	case end.refund != nil:
 		result.OutTradeNo = end.refund.OutTradeNo // a command may name the payment only
 		result.Body, err = refundJSON(*end.refund)

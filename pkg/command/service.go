@@ -180,6 +180,8 @@ func (s *Service) carryOut(ctx context.Context, cmd pay.Command) (end ending, er
 		end, err = s.closeOrder(ctx, cmd)
 	case pay.CommandRefundCreate:
 		end, err = s.createRefund(ctx, cmd)
+	case pay.CommandAnomalyAccept, pay.CommandAnomalyRefund:
+		end, err = s.decideAnomaly(ctx, cmd)
 	default:
 		return failed(pay.CommandRefused, problem.Newf(problem.Refused, "this version does not know the command %q", clip(string(cmd.Kind)))), nil
 	}
@@ -211,9 +213,12 @@ func (s *Service) report(ctx context.Context, result pay.CommandResult, end endi
 		s.Log.WarnContext(ctx, "command", append(line, "error", end.problem)...)
 		return
 	}
-	if end.refund != nil {
+	if end.refund != nil && end.anomaly == nil {
 		s.Log.InfoContext(ctx, "command", append(line, "refund_state", end.refund.State, "amount_fen", int64(end.refund.Amount))...)
 		return
+	}
+	if end.anomaly != nil {
+		line = append(line, "transaction_id", end.anomaly.TransactionID, "anomaly", end.anomaly.Kind, "anomaly_state", end.anomaly.State)
 	}
 	s.Log.InfoContext(ctx, "command", append(line, "state", end.order.State)...)
 }

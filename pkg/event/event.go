@@ -46,6 +46,10 @@ type Event struct {
 	Time            time.Time `json:"time"`
 	DataContentType string    `json:"datacontenttype"`
 	Data            Order     `json:"data"`
+
+	// RawData is "data" as it was received: all that can be read of a type that
+	// this version does not know. It is not written.
+	RawData json.RawMessage `json:"-"`
 }
 
 // Order is the whole order as of the event. Amounts are in fen (1/100 yuan).
@@ -106,22 +110,62 @@ type Anomaly struct {
 	OutRefundNo   string `json:"out_refund_no,omitempty"` // of refund_overrun
 	ExpectedFen   int64  `json:"expected_fen"`
 	ActualFen     int64  `json:"actual_fen"`
+
+	// Decision is accept or refund, and empty while nobody decided. An order is
+	// delivered on order.paid only, whatever was decided.
+	Decision  string     `json:"decision,omitempty"`
+	DecidedAt *time.Time `json:"decided_at,omitempty"`
 }
 
 // Parse reads one event and refuses what is not one, so that a subscriber
-// never acts on half of it.
+// never acts on half of it. A type that this version does not know is no
+// error: a later fenflow may publish it, and its subscribers must go on. Its
+// Data is filled only where it is an order's; RawData always holds it.
 func Parse(raw []byte) (Event, error) {
-	var e Event
-	if err := json.Unmarshal(raw, &e); err != nil {
+	var wire struct {
+		Event
+		Data json.RawMessage `json:"data"` // stands before Event's own
+	}
+	if err := json.Unmarshal(raw, &wire); err != nil {
 		return Event{}, fmt.Errorf("parse event: %w", err)
 	}
+	e := wire.Event
+	e.RawData = wire.Data
 	switch {
 	case e.SpecVersion != SpecVersion:
 		return Event{}, fmt.Errorf("parse event: specversion is %q, want %q", e.SpecVersion, SpecVersion)
 	case e.ID == "" || e.Type == "":
 		return Event{}, errors.New("parse event: id or type is missing")
-	case e.Data.MchID == "" || e.Data.OutTradeNo == "":
-		return Event{}, errors.New("parse event: data names no order")
 	}
+	order, err := parseOrder(wire.Data)
+	if err != nil && (len(wire.Data) == 0 || isKnown(e.Type)) {
+		return Event{}, fmt.Errorf("parse event: %w", err)
+	}
+	e.Data = order
 	return e, nil
+}
+
+// parseOrder gives nothing where it cannot give a whole order.
+func parseOrder(data json.RawMessage) (Order, error) {
+	var o Order
+	if len(data) == 0 {
+		return Order{}, errors.New("data is missing")
+	}
+	if err := json.Unmarshal(data, &o); err != nil {
+		return Order{}, err
+	}
+	if o.MchID == "" || o.OutTradeNo == "" {
+		return Order{}, errors.New("data names no order")
+	}
+	return o, nil
+}
+
+// isKnown says whether Data must be an order.
+func isKnown(typ string) bool {
+	switch typ {
+	case TypeOrderCreated, TypeOrderPrepared, TypeOrderPaid, TypeOrderClosed, TypeOrderFailed, TypeOrderAnomaly,
+		TypeRefundRequested, TypeRefundSucceeded, TypeRefundClosed, TypeRefundAbnormal, TypeRefundFailed:
+		return true
+	}
+	return false
 }

@@ -138,8 +138,9 @@ func TestSchema_names_every_field_of_the_structs(t *testing.T) {
 		}
 		var fields []string
 		for i := range value.NumField() {
-			name, _, _ := strings.Cut(value.Field(i).Tag.Get("json"), ",")
-			fields = append(fields, name)
+			if name, _, _ := strings.Cut(value.Field(i).Tag.Get("json"), ","); name != "-" { // not on the wire
+				fields = append(fields, name)
+			}
 		}
 		require.ElementsMatch(t, slices.Collect(maps.Keys(at.Properties)), fields, path)
 	}
@@ -171,4 +172,43 @@ func TestParse_refuses_half_an_event(t *testing.T) {
 		_, err := event.Parse([]byte(raw))
 		require.ErrorContains(t, err, "parse event", raw)
 	}
+}
+
+func TestParse_holds_known_types_to_an_order(t *testing.T) {
+	t.Parallel()
+	for _, typ := range types() {
+		for _, data := range []string{`null`, `{}`, `[]`, `{"mchid":"1"}`, `{"mchid":"1","out_trade_no":2}`} {
+			_, err := event.Parse([]byte(`{"specversion":"1.0","id":"a","type":"` + typ + `","data":` + data + `}`))
+			require.ErrorContains(t, err, "parse event", "%s %s", typ, data)
+		}
+	}
+}
+
+// What a later version publishes must not stop the subscribers of today.
+func TestParse_takes_types_of_a_later_version_with_their_bytes(t *testing.T) {
+	t.Parallel()
+	for data, order := range map[string]string{
+		`{"date":"2026-01-02","differences":[1,2]}`:        "",   // a bill, say
+		`{"mchid":1,"out_trade_no":"T1"}`:                  "",   // an order in another shape: nothing rather than half of it
+		`{"mchid":"1900000109"}`:                           "",   // names no order
+		`{"mchid":"1900000109","out_trade_no":"T1","x":1}`: "T1", // an order with more to it
+	} {
+		e, err := event.Parse([]byte(`{"specversion":"1.0","id":"a","type":"fenflow.later.thing.v1","data":` + data + `}`))
+		require.NoError(t, err, data)
+		require.Equal(t, "fenflow.later.thing.v1", e.Type)
+		require.Equal(t, order, e.Data.OutTradeNo, data)
+		require.JSONEq(t, data, string(e.RawData))
+		if order == "" {
+			require.Zero(t, e.Data, data)
+		}
+	}
+}
+
+func TestParse_keeps_the_bytes_of_data(t *testing.T) {
+	t.Parallel()
+	e, err := event.Parse(example(t, event.TypeOrderPaid))
+	require.NoError(t, err)
+	var order event.Order
+	require.NoError(t, json.Unmarshal(e.RawData, &order))
+	require.Equal(t, e.Data, order)
 }

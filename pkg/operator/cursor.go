@@ -18,6 +18,7 @@ type cursor struct {
 	MchID string    `json:"mchid,omitempty"`
 	No    string    `json:"no,omitempty"`
 	ID    string    `json:"id,omitempty"`
+	Kind  string    `json:"kind,omitempty"`
 }
 
 func (c cursor) text() string {

@@ -19,7 +19,9 @@ type Books interface {
 	Stories
 	Letters
 	Archive
+	Anomalies
 	Audits
+	Subscribers
 }
 
 // Options are what an API works with.
@@ -77,6 +79,8 @@ func New(o Options) *API {
 	a.route(r, http.MethodGet, "/operator/v1/audit", a.listAudit)
 	// Each noun lists its own routes beside its handlers.
 	a.routeReplays(r)
+	a.routeAnomalies(r)
+	a.routeSubscribers(r)
 	a.router = r
 	return a
 }
@@ -95,28 +99,9 @@ type call struct {
 // actor is how the audit log names the bearer.
 func (c *call) actor() string { return "token:" + c.token.Name }
 
-// route takes one method at a path and refuses all others by name. Whatever is
-// no GET changes something, and needs a token that may.
-func (a *API) route(r chi.Router, method, path string, next func(w http.ResponseWriter, c *call) error) {
-	r.HandleFunc(path, a.handle(path, func(w http.ResponseWriter, r *http.Request) error {
-		token, err := a.authorize(w, r)
-		if err != nil {
-			return err
-		}
-		note(w, slog.String("token", token.Name))
-		if r.Method != method {
-			w.Header().Set("Allow", method)
-			return problem.Newf(problem.MethodNotAllowed, "use %s", method)
-		}
-		if method != http.MethodGet && token.Role != pay.TokenOperate {
-			return problem.Newf(problem.Forbidden, "token %q has role %s", token.Name, token.Role)
-		}
-		q, err := readQuery(r.URL)
-		if err != nil {
-			return err
-		}
-		return a.known(next(w, &call{Request: r, token: token, query: q}))
-	}))
+// route takes one method at a path and refuses all others by name.
+func (a *API) route(r chi.Router, method, path string, next handler) {
+	a.routeMethods(r, path, map[string]handler{method: next})
 }
 
 // routeAnyMethod lets methods that the router does not know reach the address that

@@ -57,7 +57,11 @@ func (a *API) story(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return fmt.Errorf("read timeline: %w", err)
 	}
-	return answer(w, storyOf(match.FoundBy, story, timeline))
+	document := storyOf(match.FoundBy, story, timeline)
+	if err := a.toldIn(c.Context(), w, match.MchID, &document); err != nil {
+		return err
+	}
+	return answer(w, document)
 }
 
 // unexplained is a number that no order has. Money may have come under it all

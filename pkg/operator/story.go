@@ -13,6 +13,8 @@ type storyDocument struct {
 	Refunds   []refundDocument  `json:"refunds"`
 	Anomalies []anomalyDocument `json:"anomalies"`
 	Timeline  []momentDocument  `json:"timeline"`
+
+	Acknowledgements string `json:"acknowledgements,omitempty"`
 }
 
 type paymentDocument struct {
@@ -55,15 +57,20 @@ type attemptDocument struct {
 }
 
 type anomalyDocument struct {
-	Kind          string    `json:"kind"`
-	TransactionID string    `json:"transaction_id"`
-	OutRefundNo   string    `json:"out_refund_no,omitempty"`
-	Policy        string    `json:"policy"`
-	State         string    `json:"state"`
-	ExpectedFen   int64     `json:"expected_fen"`
-	ActualFen     int64     `json:"actual_fen"`
-	ObservedAt    time.Time `json:"observed_at"`
-	DecidedAt     time.Time `json:"decided_at,omitzero"`
+	MchID          string    `json:"mchid"`
+	OutTradeNo     string    `json:"out_trade_no"`
+	Kind           string    `json:"kind"`
+	TransactionID  string    `json:"transaction_id"`
+	OutRefundNo    string    `json:"out_refund_no,omitempty"`
+	Policy         string    `json:"policy"`
+	State          string    `json:"state"`
+	ExpectedFen    int64     `json:"expected_fen"`
+	ActualFen      int64     `json:"actual_fen"`
+	ObservedAt     time.Time `json:"observed_at"`
+	Decision       string    `json:"decision,omitempty"`
+	DecidedBy      string    `json:"decided_by,omitempty"`
+	DecisionReason string    `json:"decision_reason,omitempty"`
+	DecidedAt      time.Time `json:"decided_at,omitzero"`
 }
 
 type momentDocument struct {
@@ -85,6 +92,9 @@ type momentDocument struct {
 	State          string    `json:"state,omitempty"`
 	Actor          string    `json:"actor,omitempty"`
 	Detail         string    `json:"detail,omitempty"`
+
+	AcknowledgedBy []acknowledgedDocument `json:"acknowledged_by,omitempty"`
+	ToldNotYet     []string               `json:"told_not_yet,omitempty"`
 }
 
 func storyOf(foundBy string, s pay.Story, timeline []pay.Moment) storyDocument {
@@ -116,10 +126,11 @@ func attemptOf(a pay.Attempt) attemptDocument {
 	}
 }
 
-func anomalyOf(a pay.DecidedAnomaly) anomalyDocument {
+func anomalyOf(a pay.Anomaly) anomalyDocument {
 	return anomalyDocument{
-		Kind: string(a.Kind), TransactionID: string(a.TransactionID), OutRefundNo: string(a.OutRefundNo), Policy: string(a.Policy), State: string(a.State),
-		ExpectedFen: int64(a.ExpectedFen), ActualFen: int64(a.ActualFen), ObservedAt: a.ObservedAt, DecidedAt: a.DecidedAt,
+		MchID: string(a.MchID), OutTradeNo: string(a.OutTradeNo), Kind: string(a.Kind), TransactionID: string(a.TransactionID), OutRefundNo: string(a.OutRefundNo), Policy: string(a.Policy), State: string(a.State),
+		ExpectedFen: int64(a.ExpectedFen), ActualFen: int64(a.ActualFen), ObservedAt: a.ObservedAt,
+		Decision: string(a.Decision), DecidedBy: a.DecidedBy, DecisionReason: a.DecisionReason, DecidedAt: a.DecidedAt,
 	}
 }
 

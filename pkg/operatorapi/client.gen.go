@@ -22,6 +22,21 @@ const (
 	TokenScopes = "token.Scopes"
 )
 
+// Defines values for AnomalyKind.
+const (
+	AmountMismatch AnomalyKind = "amount_mismatch"
+	DoublePayment  AnomalyKind = "double_payment"
+	LatePayment    AnomalyKind = "late_payment"
+	RefundOverrun  AnomalyKind = "refund_overrun"
+)
+
+// Defines values for AnomalyState.
+const (
+	AnomalyStateAccepted AnomalyState = "accepted"
+	AnomalyStateOpen     AnomalyState = "open"
+	AnomalyStateRefunded AnomalyState = "refunded"
+)
+
 // Defines values for FoundBy.
 const (
 	FoundByDeliveryID     FoundBy = "delivery_id"
@@ -46,11 +61,11 @@ const (
 
 // Defines values for LetterState.
 const (
-	Discarded LetterState = "discarded"
-	Open      LetterState = "open"
-	Replaying LetterState = "replaying"
-	Resolved  LetterState = "resolved"
-	Waiting   LetterState = "waiting"
+	LetterStateDiscarded LetterState = "discarded"
+	LetterStateOpen      LetterState = "open"
+	LetterStateReplaying LetterState = "replaying"
+	LetterStateResolved  LetterState = "resolved"
+	LetterStateWaiting   LetterState = "waiting"
 )
 
 // Defines values for MomentKind.
@@ -101,22 +116,106 @@ const (
 
 // Defines values for StatusMerchantsGear.
 const (
-	Relaxed StatusMerchantsGear = "relaxed"
-	Tight   StatusMerchantsGear = "tight"
-	Unknown StatusMerchantsGear = "unknown"
+	StatusMerchantsGearRelaxed StatusMerchantsGear = "relaxed"
+	StatusMerchantsGearTight   StatusMerchantsGear = "tight"
+	StatusMerchantsGearUnknown StatusMerchantsGear = "unknown"
+)
+
+// Defines values for StoryAcknowledgements.
+const (
+	StoryAcknowledgementsKnown   StoryAcknowledgements = "known"
+	StoryAcknowledgementsUnknown StoryAcknowledgements = "unknown"
+)
+
+// Defines values for SubscriberConsumerState.
+const (
+	Missing SubscriberConsumerState = "missing"
+	Ready   SubscriberConsumerState = "ready"
+)
+
+// Defines values for Told.
+const (
+	Acknowledged  Told = "acknowledged"
+	BeforeStart   Told = "before_start"
+	NotPublished  Told = "not_published"
+	NotSubscribed Told = "not_subscribed"
+	NotYet        Told = "not_yet"
+	Unknown       Told = "unknown"
 )
 
 // Anomaly defines model for Anomaly.
 type Anomaly struct {
-	ActualFen     int64      `json:"actual_fen"`
-	DecidedAt     *time.Time `json:"decided_at,omitempty"`
-	ExpectedFen   int64      `json:"expected_fen"`
-	Kind          string     `json:"kind"`
-	ObservedAt    time.Time  `json:"observed_at"`
-	OutRefundNo   *string    `json:"out_refund_no,omitempty"`
-	Policy        string     `json:"policy"`
-	State         string     `json:"state"`
-	TransactionID string     `json:"transaction_id"`
+	ActualFen int64 `json:"actual_fen"`
+
+	// DecidedAt of the decision; without one, when all of the money was back
+	DecidedAt *time.Time `json:"decided_at,omitempty"`
+
+	// DecidedBy policy, or an operator such as token:ada
+	DecidedBy *string `json:"decided_by,omitempty"`
+
+	// Decision accept or refund; absent while nobody decided
+	Decision       *string   `json:"decision,omitempty"`
+	DecisionReason *string   `json:"decision_reason,omitempty"`
+	ExpectedFen    int64     `json:"expected_fen"`
+	Kind           string    `json:"kind"`
+	Mchid          string    `json:"mchid"`
+	ObservedAt     time.Time `json:"observed_at"`
+	OutRefundNo    *string   `json:"out_refund_no,omitempty"`
+	OutTradeNo     string    `json:"out_trade_no"`
+	Policy         string    `json:"policy"`
+	State          string    `json:"state"`
+	TransactionID  string    `json:"transaction_id"`
+}
+
+// AnomalyChoice What a decision would do if it were taken now.
+type AnomalyChoice struct {
+	Detail string `json:"detail"`
+
+	// OrderPaid `order.paid` would be told: the order is to be delivered
+	OrderPaid bool `json:"order_paid"`
+
+	// OutRefundNo the refund that would be made
+	OutRefundNo *string `json:"out_refund_no,omitempty"`
+	Possible    bool    `json:"possible"`
+	RefundFen   *int64  `json:"refund_fen,omitempty"`
+}
+
+// AnomalyDecision defines model for AnomalyDecision.
+type AnomalyDecision struct {
+	Kind *AnomalyKind `json:"kind,omitempty"`
+
+	// OutRefundNo of kind refund_overrun, the refund that went over
+	OutRefundNo *string `json:"out_refund_no,omitempty"`
+
+	// Reason for the audit log
+	Reason string `json:"reason"`
+}
+
+// AnomalyKind defines model for AnomalyKind.
+type AnomalyKind string
+
+// AnomalyPage defines model for AnomalyPage.
+type AnomalyPage struct {
+	Anomalies  []Anomaly `json:"anomalies"`
+	NextCursor *string   `json:"next_cursor,omitempty"`
+}
+
+// AnomalyState defines model for AnomalyState.
+type AnomalyState string
+
+// AnomalyStory defines model for AnomalyStory.
+type AnomalyStory struct {
+	// Accept What a decision would do if it were taken now.
+	Accept  AnomalyChoice `json:"accept"`
+	Anomaly Anomaly       `json:"anomaly"`
+	Order   Order         `json:"order"`
+	Payment Payment       `json:"payment"`
+
+	// Refund What a decision would do if it were taken now.
+	Refund AnomalyChoice `json:"refund"`
+
+	// Refunds of this payment
+	Refunds []Refund `json:"refunds"`
 }
 
 // AuditPage defines model for AuditPage.
@@ -131,6 +230,27 @@ type AuditPage struct {
 		Subject *string                 `json:"subject,omitempty"`
 	} `json:"entries"`
 	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// Decision defines model for Decision.
+type Decision struct {
+	Anomaly Anomaly `json:"anomaly"`
+	Order   struct {
+		OutTradeNo string     `json:"out_trade_no"`
+		Sequence   int64      `json:"sequence"`
+		State      OrderState `json:"state"`
+
+		// TransactionID the payment that paid it
+		TransactionID *string `json:"transaction_id,omitempty"`
+	} `json:"order"`
+
+	// Refund The refund that gives the money back.
+	Refund *struct {
+		AmountFen   int64  `json:"amount_fen"`
+		Currency    string `json:"currency"`
+		OutRefundNo string `json:"out_refund_no"`
+		State       string `json:"state"`
+	} `json:"refund,omitempty"`
 }
 
 // Discard In the answer to a discard; who and why are absent of a letter that was discarded by hand in the database.
@@ -233,6 +353,12 @@ type LetterWithBytes struct {
 // Moment One thing that happened, oldest first. `what` of kind `history` is the history's own word; of `delivery` the
 // delivery's kind; of `event` the fact; of `letter` its reason; of `audit` the action.
 type Moment struct {
+	// AcknowledgedBy of an event: the subscribers that have acknowledged it
+	AcknowledgedBy *[]struct {
+		// At when that was seen first, so it was acknowledged by then; absent where no sample tells
+		At         *time.Time `json:"at,omitempty"`
+		Subscriber string     `json:"subscriber"`
+	} `json:"acknowledged_by,omitempty"`
 	Actor      *string   `json:"actor,omitempty"`
 	At         time.Time `json:"at"`
 	DeliveryID *string   `json:"delivery_id,omitempty"`
@@ -255,8 +381,11 @@ type Moment struct {
 	State          *string `json:"state,omitempty"`
 	StreamSequence *int64  `json:"stream_sequence,omitempty"`
 	To             *string `json:"to,omitempty"`
-	TransactionID  *string `json:"transaction_id,omitempty"`
-	What           string  `json:"what"`
+
+	// ToldNotYet of an event: the subscribers that want it and have not acknowledged up to it
+	ToldNotYet    *[]string `json:"told_not_yet,omitempty"`
+	TransactionID *string   `json:"transaction_id,omitempty"`
+	What          string    `json:"what"`
 }
 
 // MomentKind defines model for Moment.Kind.
@@ -493,6 +622,17 @@ type Rehearsed struct {
 // settled again.
 type RehearsedOutcome string
 
+// RemovedSubscriber defines model for RemovedSubscriber.
+type RemovedSubscriber struct {
+	// ConsumerDeleted false: a worker deletes it as soon as it can
+	ConsumerDeleted bool   `json:"consumer_deleted"`
+	Mchid           string `json:"mchid"`
+	Name            string `json:"name"`
+
+	// Unacknowledged events that it had not acknowledged; absent where nobody could say
+	Unacknowledged *int64 `json:"unacknowledged,omitempty"`
+}
+
 // Replay defines model for Replay.
 type Replay struct {
 	DeliveryIds []openapi_types.UUID `json:"delivery_ids"`
@@ -564,7 +704,10 @@ type StatusMerchantsGear string
 
 // Story defines model for Story.
 type Story struct {
-	Anomalies []Anomaly `json:"anomalies"`
+	// Acknowledgements Whether the events of the timeline say who has acknowledged them; unknown while no worker or no broker
+	// answers. Absent where nobody subscribes to the merchant's events.
+	Acknowledgements *StoryAcknowledgements `json:"acknowledgements,omitempty"`
+	Anomalies        []Anomaly              `json:"anomalies"`
 
 	// FoundBy What the given number is.
 	FoundBy  FoundBy   `json:"found_by"`
@@ -572,6 +715,106 @@ type Story struct {
 	Payments []Payment `json:"payments"`
 	Refunds  []Refund  `json:"refunds"`
 	Timeline []Moment  `json:"timeline"`
+}
+
+// StoryAcknowledgements Whether the events of the timeline say who has acknowledged them; unknown while no worker or no broker
+// answers. Absent where nobody subscribes to the merchant's events.
+type StoryAcknowledgements string
+
+// Subscriber defines model for Subscriber.
+type Subscriber struct {
+	// Connect what a business system sets beside its key
+	Connect *struct {
+		// APIPrefix JetStream's API prefix
+		APIPrefix   string `json:"api_prefix"`
+		Consumer    string `json:"consumer"`
+		InboxPrefix string `json:"inbox_prefix"`
+		Stream      string `json:"stream"`
+	} `json:"connect,omitempty"`
+
+	// Consumer A consumer is `missing` for the seconds until a worker makes it (again). Everything up to the event
+	// `acknowledged_up_to` that concerns the subscriber is acknowledged; later ones may be, out of order.
+	Consumer  *SubscriberConsumer `json:"consumer,omitempty"`
+	CreatedAt time.Time           `json:"created_at"`
+	CreatedBy string              `json:"created_by"`
+
+	// Facts absent where it is told of all
+	Facts *[]string `json:"facts,omitempty"`
+
+	// FromAt events of before are not for it
+	FromAt *time.Time `json:"from_at,omitempty"`
+
+	// LastSample how far it had acknowledged when that was last seen to move
+	LastSample *struct {
+		AcknowledgedUpTo int64     `json:"acknowledged_up_to"`
+		At               time.Time `json:"at"`
+	} `json:"last_sample,omitempty"`
+	Mchid string `json:"mchid"`
+	Name  string `json:"name"`
+
+	// NatsAccount what the configuration of NATS needs to let it in
+	NatsAccount *string `json:"nats_account,omitempty"`
+	Nkey        string  `json:"nkey"`
+}
+
+// SubscriberConsumer A consumer is `missing` for the seconds until a worker makes it (again). Everything up to the event
+// `acknowledged_up_to` that concerns the subscriber is acknowledged; later ones may be, out of order.
+type SubscriberConsumer struct {
+	// AckPending handed out and not acknowledged
+	AckPending int64 `json:"ack_pending"`
+
+	// AcknowledgedUpTo a position in the stream of events
+	AcknowledgedUpTo   int64      `json:"acknowledged_up_to"`
+	LastAcknowledgedAt *time.Time `json:"last_acknowledged_at,omitempty"`
+
+	// LastEvent the last position in the stream, whoever's it is
+	LastEvent int64 `json:"last_event"`
+
+	// OldestUnacknowledgedAt when the oldest event that it has not acknowledged was published
+	OldestUnacknowledgedAt *time.Time `json:"oldest_unacknowledged_at,omitempty"`
+
+	// Pending not handed out yet
+	Pending int64 `json:"pending"`
+
+	// Redelivered of these, handed out more than once
+	Redelivered int64                   `json:"redelivered"`
+	State       SubscriberConsumerState `json:"state"`
+}
+
+// SubscriberConsumerState defines model for SubscriberConsumer.State.
+type SubscriberConsumerState string
+
+// SubscriberPage defines model for SubscriberPage.
+type SubscriberPage struct {
+	NextCursor  *string      `json:"next_cursor,omitempty"`
+	Subscribers []Subscriber `json:"subscribers"`
+}
+
+// Told `not_yet` is not acknowledged up to: an event may have been acknowledged out of order, and counts once all before
+// it are. `before_start` was published before the subscriber's first event. `unknown`: the stream was made anew or
+// restored since, or the event left it without being seen acknowledged; its position says nothing any more.
+type Told string
+
+// ToldEvents defines model for ToldEvents.
+type ToldEvents struct {
+	AcknowledgedUpTo int64 `json:"acknowledged_up_to"`
+	Events           []struct {
+		// At of acknowledged: when that was seen first, so it was acknowledged by then; absent where no sample tells
+		At             *time.Time `json:"at,omitempty"`
+		CreatedAt      time.Time  `json:"created_at"`
+		EventID        string     `json:"event_id"`
+		Fact           string     `json:"fact"`
+		PublishedAt    *time.Time `json:"published_at,omitempty"`
+		StreamSequence *int64     `json:"stream_sequence,omitempty"`
+
+		// Told `not_yet` is not acknowledged up to: an event may have been acknowledged out of order, and counts once all before
+		// it are. `before_start` was published before the subscriber's first event. `unknown`: the stream was made anew or
+		// restored since, or the event left it without being seen acknowledged; its position says nothing any more.
+		Told Told `json:"told"`
+	} `json:"events"`
+	Mchid      string `json:"mchid"`
+	OutTradeNo string `json:"out_trade_no"`
+	Subscriber string `json:"subscriber"`
 }
 
 // Cursor defines model for Cursor.
@@ -588,6 +831,47 @@ type Mchid = string
 
 // Since defines model for Since.
 type Since = time.Time
+
+// SubscriberName defines model for SubscriberName.
+type SubscriberName = string
+
+// TransactionID defines model for TransactionId.
+type TransactionID = string
+
+// ListAnomaliesParams defines parameters for ListAnomalies.
+type ListAnomaliesParams struct {
+	Mchid *Mchid       `form:"mchid,omitempty" json:"mchid,omitempty"`
+	Kind  *AnomalyKind `form:"kind,omitempty" json:"kind,omitempty"`
+
+	// State Without it, those that are open.
+	State *AnomalyState `form:"state,omitempty" json:"state,omitempty"`
+
+	// Since Only what began at this instant or later.
+	Since *Since `form:"since,omitempty" json:"since,omitempty"`
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next_cursor of the page before; opaque.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// GetAnomalyParams defines parameters for GetAnomaly.
+type GetAnomalyParams struct {
+	Mchid *Mchid       `form:"mchid,omitempty" json:"mchid,omitempty"`
+	Kind  *AnomalyKind `form:"kind,omitempty" json:"kind,omitempty"`
+
+	// OutRefundNo Of kind refund_overrun, the refund that went over.
+	OutRefundNo *string `form:"out_refund_no,omitempty" json:"out_refund_no,omitempty"`
+}
+
+// AcceptAnomalyParams defines parameters for AcceptAnomaly.
+type AcceptAnomalyParams struct {
+	Mchid *Mchid `form:"mchid,omitempty" json:"mchid,omitempty"`
+}
+
+// RefundAnomalyParams defines parameters for RefundAnomaly.
+type RefundAnomalyParams struct {
+	Mchid *Mchid `form:"mchid,omitempty" json:"mchid,omitempty"`
+}
 
 // ListAuditParams defines parameters for ListAudit.
 type ListAuditParams struct {
@@ -690,6 +974,52 @@ type GetStoryParams struct {
 	Mchid *Mchid `form:"mchid,omitempty" json:"mchid,omitempty"`
 }
 
+// ListSubscribersParams defines parameters for ListSubscribers.
+type ListSubscribersParams struct {
+	Mchid *Mchid `form:"mchid,omitempty" json:"mchid,omitempty"`
+
+	// Since Only what began at this instant or later.
+	Since *Since `form:"since,omitempty" json:"since,omitempty"`
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next_cursor of the page before; opaque.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// AddSubscriberJSONBody defines parameters for AddSubscriber.
+type AddSubscriberJSONBody struct {
+	// Facts only these, such as order.paid; without, all
+	Facts *[]string `json:"facts,omitempty"`
+
+	// From all (the default), now, or an instant: where it begins
+	From  *string `json:"from,omitempty"`
+	Mchid string  `json:"mchid"`
+
+	// Name of its consumer and its NATS account
+	Name string `json:"name"`
+
+	// Nkey the public half of its key
+	Nkey   string `json:"nkey"`
+	Reason string `json:"reason"`
+}
+
+// RemoveSubscriberJSONBody defines parameters for RemoveSubscriber.
+type RemoveSubscriberJSONBody struct {
+	LoseUnacknowledged *bool  `json:"lose_unacknowledged,omitempty"`
+	Reason             string `json:"reason"`
+}
+
+// GetToldParams defines parameters for GetTold.
+type GetToldParams struct {
+	Mchid *Mchid `form:"mchid,omitempty" json:"mchid,omitempty"`
+}
+
+// AcceptAnomalyJSONRequestBody defines body for AcceptAnomaly for application/json ContentType.
+type AcceptAnomalyJSONRequestBody = AnomalyDecision
+
+// RefundAnomalyJSONRequestBody defines body for RefundAnomaly for application/json ContentType.
+type RefundAnomalyJSONRequestBody = AnomalyDecision
+
 // ReplayDeadLettersJSONRequestBody defines body for ReplayDeadLetters for application/json ContentType.
 type ReplayDeadLettersJSONRequestBody ReplayDeadLettersJSONBody
 
@@ -707,6 +1037,12 @@ type RehearseJSONRequestBody RehearseJSONBody
 
 // ReplayRehearsedJSONRequestBody defines body for ReplayRehearsed for application/json ContentType.
 type ReplayRehearsedJSONRequestBody ReplayRehearsedJSONBody
+
+// AddSubscriberJSONRequestBody defines body for AddSubscriber for application/json ContentType.
+type AddSubscriberJSONRequestBody AddSubscriberJSONBody
+
+// RemoveSubscriberJSONRequestBody defines body for RemoveSubscriber for application/json ContentType.
+type RemoveSubscriberJSONRequestBody RemoveSubscriberJSONBody
 
 // RequestEditorFn  is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
@@ -781,6 +1117,22 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 
 // The interface specification for the client above.
 type ClientInterface interface {
+	// ListAnomalies request
+	ListAnomalies(ctx context.Context, params *ListAnomaliesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetAnomaly request
+	GetAnomaly(ctx context.Context, transactionID TransactionID, params *GetAnomalyParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AcceptAnomalyWithBody request with any body
+	AcceptAnomalyWithBody(ctx context.Context, transactionID TransactionID, params *AcceptAnomalyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	AcceptAnomaly(ctx context.Context, transactionID TransactionID, params *AcceptAnomalyParams, body AcceptAnomalyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RefundAnomalyWithBody request with any body
+	RefundAnomalyWithBody(ctx context.Context, transactionID TransactionID, params *RefundAnomalyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	RefundAnomaly(ctx context.Context, transactionID TransactionID, params *RefundAnomalyParams, body RefundAnomalyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListAudit request
 	ListAudit(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -837,6 +1189,97 @@ type ClientInterface interface {
 
 	// GetStory request
 	GetStory(ctx context.Context, number string, params *GetStoryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListSubscribers request
+	ListSubscribers(ctx context.Context, params *ListSubscribersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddSubscriberWithBody request with any body
+	AddSubscriberWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	AddSubscriber(ctx context.Context, body AddSubscriberJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetSubscriber request
+	GetSubscriber(ctx context.Context, name SubscriberName, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RemoveSubscriberWithBody request with any body
+	RemoveSubscriberWithBody(ctx context.Context, name SubscriberName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	RemoveSubscriber(ctx context.Context, name SubscriberName, body RemoveSubscriberJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetTold request
+	GetTold(ctx context.Context, name SubscriberName, outTradeNo string, params *GetToldParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+}
+
+func (c *Client) ListAnomalies(ctx context.Context, params *ListAnomaliesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAnomaliesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) GetAnomaly(ctx context.Context, transactionID TransactionID, params *GetAnomalyParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAnomalyRequest(c.Server, transactionID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) AcceptAnomalyWithBody(ctx context.Context, transactionID TransactionID, params *AcceptAnomalyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAcceptAnomalyRequestWithBody(c.Server, transactionID, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) AcceptAnomaly(ctx context.Context, transactionID TransactionID, params *AcceptAnomalyParams, body AcceptAnomalyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAcceptAnomalyRequest(c.Server, transactionID, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) RefundAnomalyWithBody(ctx context.Context, transactionID TransactionID, params *RefundAnomalyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRefundAnomalyRequestWithBody(c.Server, transactionID, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) RefundAnomaly(ctx context.Context, transactionID TransactionID, params *RefundAnomalyParams, body RefundAnomalyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRefundAnomalyRequest(c.Server, transactionID, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
 }
 
 func (c *Client) ListAudit(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1089,6 +1532,445 @@ func (c *Client) GetStory(ctx context.Context, number string, params *GetStoryPa
 		return nil, err
 	}
 	return c.Client.Do(req)
+}
+
+func (c *Client) ListSubscribers(ctx context.Context, params *ListSubscribersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListSubscribersRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) AddSubscriberWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddSubscriberRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) AddSubscriber(ctx context.Context, body AddSubscriberJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddSubscriberRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) GetSubscriber(ctx context.Context, name SubscriberName, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetSubscriberRequest(c.Server, name)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) RemoveSubscriberWithBody(ctx context.Context, name SubscriberName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRemoveSubscriberRequestWithBody(c.Server, name, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) RemoveSubscriber(ctx context.Context, name SubscriberName, body RemoveSubscriberJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRemoveSubscriberRequest(c.Server, name, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) GetTold(ctx context.Context, name SubscriberName, outTradeNo string, params *GetToldParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetToldRequest(c.Server, name, outTradeNo, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// NewListAnomaliesRequest generates requests for ListAnomalies
+func NewListAnomaliesRequest(server string, params *ListAnomaliesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/anomalies")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		queryValues := queryURL.Query()
+
+		if params.Mchid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "mchid", runtime.ParamLocationQuery, *params.Mchid); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Kind != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "kind", runtime.ParamLocationQuery, *params.Kind); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.State != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "state", runtime.ParamLocationQuery, *params.State); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "since", runtime.ParamLocationQuery, *params.Since); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "limit", runtime.ParamLocationQuery, *params.Limit); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "cursor", runtime.ParamLocationQuery, *params.Cursor); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		queryURL.RawQuery = queryValues.Encode()
+	}
+
+	req, err := http.NewRequest("GET", queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetAnomalyRequest generates requests for GetAnomaly
+func NewGetAnomalyRequest(server string, transactionID TransactionID, params *GetAnomalyParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithLocation("simple", false, "transaction_id", runtime.ParamLocationPath, transactionID)
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/anomalies/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		queryValues := queryURL.Query()
+
+		if params.Mchid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "mchid", runtime.ParamLocationQuery, *params.Mchid); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Kind != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "kind", runtime.ParamLocationQuery, *params.Kind); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.OutRefundNo != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "out_refund_no", runtime.ParamLocationQuery, *params.OutRefundNo); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		queryURL.RawQuery = queryValues.Encode()
+	}
+
+	req, err := http.NewRequest("GET", queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAcceptAnomalyRequest calls the generic AcceptAnomaly builder with application/json body
+func NewAcceptAnomalyRequest(server string, transactionID TransactionID, params *AcceptAnomalyParams, body AcceptAnomalyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAcceptAnomalyRequestWithBody(server, transactionID, params, "application/json", bodyReader)
+}
+
+// NewAcceptAnomalyRequestWithBody generates requests for AcceptAnomaly with any type of body
+func NewAcceptAnomalyRequestWithBody(server string, transactionID TransactionID, params *AcceptAnomalyParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithLocation("simple", false, "transaction_id", runtime.ParamLocationPath, transactionID)
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/anomalies/%s/accept", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		queryValues := queryURL.Query()
+
+		if params.Mchid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "mchid", runtime.ParamLocationQuery, *params.Mchid); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		queryURL.RawQuery = queryValues.Encode()
+	}
+
+	req, err := http.NewRequest("POST", queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRefundAnomalyRequest calls the generic RefundAnomaly builder with application/json body
+func NewRefundAnomalyRequest(server string, transactionID TransactionID, params *RefundAnomalyParams, body RefundAnomalyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRefundAnomalyRequestWithBody(server, transactionID, params, "application/json", bodyReader)
+}
+
+// NewRefundAnomalyRequestWithBody generates requests for RefundAnomaly with any type of body
+func NewRefundAnomalyRequestWithBody(server string, transactionID TransactionID, params *RefundAnomalyParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithLocation("simple", false, "transaction_id", runtime.ParamLocationPath, transactionID)
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/anomalies/%s/refund", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		queryValues := queryURL.Query()
+
+		if params.Mchid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "mchid", runtime.ParamLocationQuery, *params.Mchid); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		queryURL.RawQuery = queryValues.Encode()
+	}
+
+	req, err := http.NewRequest("POST", queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
 }
 
 // NewListAuditRequest generates requests for ListAudit
@@ -2006,6 +2888,287 @@ func NewGetStoryRequest(server string, number string, params *GetStoryParams) (*
 	return req, nil
 }
 
+// NewListSubscribersRequest generates requests for ListSubscribers
+func NewListSubscribersRequest(server string, params *ListSubscribersParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/subscribers")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		queryValues := queryURL.Query()
+
+		if params.Mchid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "mchid", runtime.ParamLocationQuery, *params.Mchid); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "since", runtime.ParamLocationQuery, *params.Since); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "limit", runtime.ParamLocationQuery, *params.Limit); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "cursor", runtime.ParamLocationQuery, *params.Cursor); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		queryURL.RawQuery = queryValues.Encode()
+	}
+
+	req, err := http.NewRequest("GET", queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAddSubscriberRequest calls the generic AddSubscriber builder with application/json body
+func NewAddSubscriberRequest(server string, body AddSubscriberJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAddSubscriberRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewAddSubscriberRequestWithBody generates requests for AddSubscriber with any type of body
+func NewAddSubscriberRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/subscribers")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest("POST", queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewGetSubscriberRequest generates requests for GetSubscriber
+func NewGetSubscriberRequest(server string, name SubscriberName) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithLocation("simple", false, "name", runtime.ParamLocationPath, name)
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/subscribers/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest("GET", queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRemoveSubscriberRequest calls the generic RemoveSubscriber builder with application/json body
+func NewRemoveSubscriberRequest(server string, name SubscriberName, body RemoveSubscriberJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRemoveSubscriberRequestWithBody(server, name, "application/json", bodyReader)
+}
+
+// NewRemoveSubscriberRequestWithBody generates requests for RemoveSubscriber with any type of body
+func NewRemoveSubscriberRequestWithBody(server string, name SubscriberName, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithLocation("simple", false, "name", runtime.ParamLocationPath, name)
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/subscribers/%s/remove", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest("POST", queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewGetToldRequest generates requests for GetTold
+func NewGetToldRequest(server string, name SubscriberName, outTradeNo string, params *GetToldParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithLocation("simple", false, "name", runtime.ParamLocationPath, name)
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithLocation("simple", false, "out_trade_no", runtime.ParamLocationPath, outTradeNo)
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/subscribers/%s/told/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		queryValues := queryURL.Query()
+
+		if params.Mchid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "mchid", runtime.ParamLocationQuery, *params.Mchid); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		queryURL.RawQuery = queryValues.Encode()
+	}
+
+	req, err := http.NewRequest("GET", queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 func (c *Client) applyEditors(ctx context.Context, req *http.Request, additionalEditors []RequestEditorFn) error {
 	for _, r := range c.RequestEditors {
 		if err := r(ctx, req); err != nil {
@@ -2049,6 +3212,22 @@ func WithBaseURL(baseURL string) ClientOption {
 
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
+	// ListAnomaliesWithResponse request
+	ListAnomaliesWithResponse(ctx context.Context, params *ListAnomaliesParams, reqEditors ...RequestEditorFn) (*ListAnomaliesResponse, error)
+
+	// GetAnomalyWithResponse request
+	GetAnomalyWithResponse(ctx context.Context, transactionID TransactionID, params *GetAnomalyParams, reqEditors ...RequestEditorFn) (*GetAnomalyResponse, error)
+
+	// AcceptAnomalyWithBodyWithResponse request with any body
+	AcceptAnomalyWithBodyWithResponse(ctx context.Context, transactionID TransactionID, params *AcceptAnomalyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AcceptAnomalyResponse, error)
+
+	AcceptAnomalyWithResponse(ctx context.Context, transactionID TransactionID, params *AcceptAnomalyParams, body AcceptAnomalyJSONRequestBody, reqEditors ...RequestEditorFn) (*AcceptAnomalyResponse, error)
+
+	// RefundAnomalyWithBodyWithResponse request with any body
+	RefundAnomalyWithBodyWithResponse(ctx context.Context, transactionID TransactionID, params *RefundAnomalyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RefundAnomalyResponse, error)
+
+	RefundAnomalyWithResponse(ctx context.Context, transactionID TransactionID, params *RefundAnomalyParams, body RefundAnomalyJSONRequestBody, reqEditors ...RequestEditorFn) (*RefundAnomalyResponse, error)
+
 	// ListAuditWithResponse request
 	ListAuditWithResponse(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*ListAuditResponse, error)
 
@@ -2105,6 +3284,117 @@ type ClientWithResponsesInterface interface {
 
 	// GetStoryWithResponse request
 	GetStoryWithResponse(ctx context.Context, number string, params *GetStoryParams, reqEditors ...RequestEditorFn) (*GetStoryResponse, error)
+
+	// ListSubscribersWithResponse request
+	ListSubscribersWithResponse(ctx context.Context, params *ListSubscribersParams, reqEditors ...RequestEditorFn) (*ListSubscribersResponse, error)
+
+	// AddSubscriberWithBodyWithResponse request with any body
+	AddSubscriberWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddSubscriberResponse, error)
+
+	AddSubscriberWithResponse(ctx context.Context, body AddSubscriberJSONRequestBody, reqEditors ...RequestEditorFn) (*AddSubscriberResponse, error)
+
+	// GetSubscriberWithResponse request
+	GetSubscriberWithResponse(ctx context.Context, name SubscriberName, reqEditors ...RequestEditorFn) (*GetSubscriberResponse, error)
+
+	// RemoveSubscriberWithBodyWithResponse request with any body
+	RemoveSubscriberWithBodyWithResponse(ctx context.Context, name SubscriberName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RemoveSubscriberResponse, error)
+
+	RemoveSubscriberWithResponse(ctx context.Context, name SubscriberName, body RemoveSubscriberJSONRequestBody, reqEditors ...RequestEditorFn) (*RemoveSubscriberResponse, error)
+
+	// GetToldWithResponse request
+	GetToldWithResponse(ctx context.Context, name SubscriberName, outTradeNo string, params *GetToldParams, reqEditors ...RequestEditorFn) (*GetToldResponse, error)
+}
+
+type ListAnomaliesResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *AnomalyPage
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAnomaliesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAnomaliesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type GetAnomalyResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *AnomalyStory
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAnomalyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAnomalyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type AcceptAnomalyResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *Decision
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r AcceptAnomalyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AcceptAnomalyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type RefundAnomalyResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *Decision
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r RefundAnomalyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RefundAnomalyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
 }
 
 type ListAuditResponse struct {
@@ -2452,6 +3742,173 @@ func (r GetStoryResponse) StatusCode() int {
 	return 0
 }
 
+type ListSubscribersResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *SubscriberPage
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r ListSubscribersResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListSubscribersResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type AddSubscriberResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *Subscriber
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r AddSubscriberResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AddSubscriberResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type GetSubscriberResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *Subscriber
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r GetSubscriberResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetSubscriberResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type RemoveSubscriberResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *RemovedSubscriber
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r RemoveSubscriberResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RemoveSubscriberResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type GetToldResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *ToldEvents
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r GetToldResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetToldResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ListAnomaliesWithResponse request returning *ListAnomaliesResponse
+func (c *ClientWithResponses) ListAnomaliesWithResponse(ctx context.Context, params *ListAnomaliesParams, reqEditors ...RequestEditorFn) (*ListAnomaliesResponse, error) {
+	rsp, err := c.ListAnomalies(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAnomaliesResponse(rsp)
+}
+
+// GetAnomalyWithResponse request returning *GetAnomalyResponse
+func (c *ClientWithResponses) GetAnomalyWithResponse(ctx context.Context, transactionID TransactionID, params *GetAnomalyParams, reqEditors ...RequestEditorFn) (*GetAnomalyResponse, error) {
+	rsp, err := c.GetAnomaly(ctx, transactionID, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAnomalyResponse(rsp)
+}
+
+// AcceptAnomalyWithBodyWithResponse request with arbitrary body returning *AcceptAnomalyResponse
+func (c *ClientWithResponses) AcceptAnomalyWithBodyWithResponse(ctx context.Context, transactionID TransactionID, params *AcceptAnomalyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AcceptAnomalyResponse, error) {
+	rsp, err := c.AcceptAnomalyWithBody(ctx, transactionID, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAcceptAnomalyResponse(rsp)
+}
+
+func (c *ClientWithResponses) AcceptAnomalyWithResponse(ctx context.Context, transactionID TransactionID, params *AcceptAnomalyParams, body AcceptAnomalyJSONRequestBody, reqEditors ...RequestEditorFn) (*AcceptAnomalyResponse, error) {
+	rsp, err := c.AcceptAnomaly(ctx, transactionID, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAcceptAnomalyResponse(rsp)
+}
+
+// RefundAnomalyWithBodyWithResponse request with arbitrary body returning *RefundAnomalyResponse
+func (c *ClientWithResponses) RefundAnomalyWithBodyWithResponse(ctx context.Context, transactionID TransactionID, params *RefundAnomalyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RefundAnomalyResponse, error) {
+	rsp, err := c.RefundAnomalyWithBody(ctx, transactionID, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRefundAnomalyResponse(rsp)
+}
+
+func (c *ClientWithResponses) RefundAnomalyWithResponse(ctx context.Context, transactionID TransactionID, params *RefundAnomalyParams, body RefundAnomalyJSONRequestBody, reqEditors ...RequestEditorFn) (*RefundAnomalyResponse, error) {
+	rsp, err := c.RefundAnomaly(ctx, transactionID, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRefundAnomalyResponse(rsp)
+}
+
 // ListAuditWithResponse request returning *ListAuditResponse
 func (c *ClientWithResponses) ListAuditWithResponse(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*ListAuditResponse, error) {
 	rsp, err := c.ListAudit(ctx, params, reqEditors...)
@@ -2633,6 +4090,199 @@ func (c *ClientWithResponses) GetStoryWithResponse(ctx context.Context, number s
 		return nil, err
 	}
 	return ParseGetStoryResponse(rsp)
+}
+
+// ListSubscribersWithResponse request returning *ListSubscribersResponse
+func (c *ClientWithResponses) ListSubscribersWithResponse(ctx context.Context, params *ListSubscribersParams, reqEditors ...RequestEditorFn) (*ListSubscribersResponse, error) {
+	rsp, err := c.ListSubscribers(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListSubscribersResponse(rsp)
+}
+
+// AddSubscriberWithBodyWithResponse request with arbitrary body returning *AddSubscriberResponse
+func (c *ClientWithResponses) AddSubscriberWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddSubscriberResponse, error) {
+	rsp, err := c.AddSubscriberWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddSubscriberResponse(rsp)
+}
+
+func (c *ClientWithResponses) AddSubscriberWithResponse(ctx context.Context, body AddSubscriberJSONRequestBody, reqEditors ...RequestEditorFn) (*AddSubscriberResponse, error) {
+	rsp, err := c.AddSubscriber(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddSubscriberResponse(rsp)
+}
+
+// GetSubscriberWithResponse request returning *GetSubscriberResponse
+func (c *ClientWithResponses) GetSubscriberWithResponse(ctx context.Context, name SubscriberName, reqEditors ...RequestEditorFn) (*GetSubscriberResponse, error) {
+	rsp, err := c.GetSubscriber(ctx, name, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetSubscriberResponse(rsp)
+}
+
+// RemoveSubscriberWithBodyWithResponse request with arbitrary body returning *RemoveSubscriberResponse
+func (c *ClientWithResponses) RemoveSubscriberWithBodyWithResponse(ctx context.Context, name SubscriberName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RemoveSubscriberResponse, error) {
+	rsp, err := c.RemoveSubscriberWithBody(ctx, name, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRemoveSubscriberResponse(rsp)
+}
+
+func (c *ClientWithResponses) RemoveSubscriberWithResponse(ctx context.Context, name SubscriberName, body RemoveSubscriberJSONRequestBody, reqEditors ...RequestEditorFn) (*RemoveSubscriberResponse, error) {
+	rsp, err := c.RemoveSubscriber(ctx, name, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRemoveSubscriberResponse(rsp)
+}
+
+// GetToldWithResponse request returning *GetToldResponse
+func (c *ClientWithResponses) GetToldWithResponse(ctx context.Context, name SubscriberName, outTradeNo string, params *GetToldParams, reqEditors ...RequestEditorFn) (*GetToldResponse, error) {
+	rsp, err := c.GetTold(ctx, name, outTradeNo, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetToldResponse(rsp)
+}
+
+// ParseListAnomaliesResponse parses an HTTP response from a ListAnomaliesWithResponse call
+func ParseListAnomaliesResponse(rsp *http.Response) (*ListAnomaliesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAnomaliesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AnomalyPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetAnomalyResponse parses an HTTP response from a GetAnomalyWithResponse call
+func ParseGetAnomalyResponse(rsp *http.Response) (*GetAnomalyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAnomalyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AnomalyStory
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAcceptAnomalyResponse parses an HTTP response from a AcceptAnomalyWithResponse call
+func ParseAcceptAnomalyResponse(rsp *http.Response) (*AcceptAnomalyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AcceptAnomalyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Decision
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRefundAnomalyResponse parses an HTTP response from a RefundAnomalyWithResponse call
+func ParseRefundAnomalyResponse(rsp *http.Response) (*RefundAnomalyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RefundAnomalyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Decision
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
 }
 
 // ParseListAuditResponse parses an HTTP response from a ListAuditWithResponse call
@@ -3113,6 +4763,171 @@ func ParseGetStoryResponse(rsp *http.Response) (*GetStoryResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Story
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListSubscribersResponse parses an HTTP response from a ListSubscribersWithResponse call
+func ParseListSubscribersResponse(rsp *http.Response) (*ListSubscribersResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListSubscribersResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SubscriberPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAddSubscriberResponse parses an HTTP response from a AddSubscriberWithResponse call
+func ParseAddSubscriberResponse(rsp *http.Response) (*AddSubscriberResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AddSubscriberResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Subscriber
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetSubscriberResponse parses an HTTP response from a GetSubscriberWithResponse call
+func ParseGetSubscriberResponse(rsp *http.Response) (*GetSubscriberResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetSubscriberResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Subscriber
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRemoveSubscriberResponse parses an HTTP response from a RemoveSubscriberWithResponse call
+func ParseRemoveSubscriberResponse(rsp *http.Response) (*RemoveSubscriberResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RemoveSubscriberResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RemovedSubscriber
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetToldResponse parses an HTTP response from a GetToldWithResponse call
+func ParseGetToldResponse(rsp *http.Response) (*GetToldResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetToldResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ToldEvents
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

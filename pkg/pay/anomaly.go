@@ -33,7 +33,22 @@ const (
 	AnomalyRefunded AnomalyState = "refunded"
 )
 
+// Decision is what becomes of money that does not fit.
+type Decision string
+
+// The decisions.
+const (
+	DecideAccept Decision = "accept" // deliver for it, or keep it where the order is paid by other money
+	DecideRefund Decision = "refund" // give all of it back
+)
+
+// DecidedByPolicy is who decided where no person did.
+const DecidedByPolicy = "policy"
+
 // Anomaly is money that does not fit, with what was decided about it.
+//
+// It stays open until its money is where the decision wants it: an operator's
+// refund leaves it open until all went back, because a refund may come to nothing.
 type Anomaly struct {
 	Kind          AnomalyKind
 	MchID         MchID
@@ -45,6 +60,11 @@ type Anomaly struct {
 	ExpectedFen   Fen
 	ActualFen     Fen
 	ObservedAt    time.Time
+
+	Decision       Decision  // the latest; empty: nobody decided
+	DecidedBy      string    // DecidedByPolicy, or an operator such as "token:ada"
+	DecisionReason string    // the operator's, for people
+	DecidedAt      time.Time // of the decision; without one, when all of the money was back
 }
 
 // Policies is one merchant's policy for each kind. The zero value means the defaults.

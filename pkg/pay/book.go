@@ -13,6 +13,8 @@ type Book struct {
 	Refunds  map[OutRefundNo]*Refund
 	Attempts map[OutRefundNo][]Attempt // of refunds whose failure is to be judged
 
+	Anomalies []*Anomaly // money that did not fit: needed where a decision or a refund is applied
+
 	funds string // where refunds take their money; from the policies of the call
 }
 
@@ -21,11 +23,12 @@ type Change struct {
 	Letter    *LetterCause // it could not be settled; nothing else but CheckNow is set
 	Refusal   *Refusal     // a wish was not granted; nothing else is set
 	History   []HistoryEntry
-	Payment   *Payment        // a new one
-	Anomalies []Anomaly       // new ones
-	NewRefund *Refund         // put into the book by this change; it may move on
-	Refund    *Refund         // what the observation was about, as it stands now
-	GivenBack []TransactionID // payments that are refunded in full now
+	Payment   *Payment   // a new one
+	Anomalies []Anomaly  // new ones
+	Decided   []*Anomaly // those that this change decided, or whose money is all back now
+	Anomaly   *Anomaly   // what a decision was about, as it stands now
+	NewRefund *Refund    // put into the book by this change; it may move on
+	Refund    *Refund    // what the observation was about, as it stands now
 	Events    []Event
 	Touched   bool // the order's row differs from before
 	Notified  bool // a known payment was told of by WeChat itself for the first time
@@ -50,7 +53,7 @@ func NewOrder(o Order, by Source) (*Book, Change) {
 	book := &Book{Order: &o, Payments: map[TransactionID]Payment{}}
 	var c Change
 	book.note(&c, HistoryEntry{What: "created", Source: by, From: OrderCreated, To: OrderCreated, At: o.CreatedAt})
-	book.tell(&c, FactOrderCreated, o.CreatedAt, nil)
+	book.tell(&c, FactOrderCreated, o.CreatedAt)
 	return book, c
 }
 
@@ -82,6 +85,8 @@ func (b *Book) Apply(obs Observation, policies Policies) Change {
 		return b.applyRefund(obs)
 	case ObservedRefundMissing:
 		return b.applyRefundMissing(obs)
+	case ObservedDecision:
+		return b.applyDecision(obs)
 	case ObservedOpen:
 	}
 	return Change{}
@@ -94,6 +99,8 @@ func (b *Book) applyUnknown(obs Observation) Change {
 	case ObservedPaid:
 	case ObservedRefundRequested:
 		return refuse(RefusedUnknownPayment, "there is no order %s", obs.OutTradeNo)
+	case ObservedDecision:
+		return refuse(RefusedUnknownAnomaly, "there is no order %s", obs.OutTradeNo)
 	case ObservedRefund:
 		return Change{Letter: &LetterCause{Reason: LetterUnknownOrder, Detail: fmt.Sprintf("refund %s of %d fen is for order %s, which is not known yet", obs.OutRefundNo, obs.RefundAmount, obs.OutTradeNo)}}
 	case ObservedOpen, ObservedClosed, ObservedPrepared, ObservedRefused, ObservedRefundMissing:
@@ -138,9 +145,10 @@ func (b *Book) applyPaid(obs Observation, policies Policies) Change {
 		return c
 	}
 	a := b.anomaly(kind, obs, policies)
+	b.Anomalies = append(b.Anomalies, a)
 	c.Anomalies = append(c.Anomalies, *a)
 	b.note(&c, b.entry(obs, string(kind), b.Order.State, fmt.Sprintf("policy %s: %s", a.Policy, a.State)))
-	b.tell(&c, FactOrderAnomaly, obs.ObservedAt, a)
+	b.tellAnomaly(&c, obs.ObservedAt, *a)
 	switch {
 	case a.State == AnomalyAccepted:
 		b.pay(&c, obs, kind == AnomalyLatePayment)
@@ -152,7 +160,15 @@ func (b *Book) applyPaid(obs Observation, policies Policies) Change {
 
 // confirm: a payment that we know. That WeChat tells of it by itself is worth
 // remembering once: it says whether notifications arrive.
+//
+// Where WeChat, asked, names a payment for an order that is not paid, and all
+// of the order's money went back, nobody can pay the number any more: WeChat
+// takes it for paid, and will never call it closed.
 func (b *Book) confirm(known Payment, obs Observation) Change {
+	if obs.Source == SourceQuery && b.Order.State.Open() && !b.holdsMoney() {
+		obs.Kind = ObservedClosed
+		return b.close(obs, "all of its money went back")
+	}
 	if obs.Source != SourceNotification || !known.NotifiedAt.IsZero() {
 		return Change{}
 	}
@@ -183,7 +199,7 @@ func (b *Book) anomaly(kind AnomalyKind, obs Observation, policies Policies) *An
 	}
 	// Only late money may be delivered by policy: doubled or wrong money never is.
 	if a.Policy == PolicyAccept && kind == AnomalyLatePayment {
-		a.State = AnomalyAccepted
+		a.State, a.Decision, a.DecidedBy, a.DecidedAt = AnomalyAccepted, DecideAccept, DecidedByPolicy, obs.ObservedAt
 	}
 	return a
 }
@@ -207,20 +223,34 @@ func (b *Book) pay(c *Change, obs Observation, late bool) {
 	b.Order.TransactionID, b.Order.PaidAt, b.Order.Late = obs.TransactionID, obs.PaidAt, late
 	b.Order.NextCheckAt = time.Time{}
 	b.move(c, obs, OrderPaid, from, "")
-	b.tell(c, FactOrderPaid, obs.ObservedAt, nil)
+	b.tell(c, FactOrderPaid, obs.ObservedAt)
 }
 
 func (b *Book) applyClosed(obs Observation) Change {
-	var c Change
 	// Money that was kept back (a held payment) speaks louder than "closed".
-	if !b.Order.State.Open() || len(b.Payments) > 0 {
-		return c
+	if !b.Order.State.Open() || b.holdsMoney() {
+		return Change{}
 	}
+	return b.close(obs, "")
+}
+
+func (b *Book) close(obs Observation, detail string) Change {
+	var c Change
 	from := b.Order.State
 	b.Order.ClosedAt, b.Order.NextCheckAt = obs.ObservedAt, time.Time{}
-	b.move(&c, obs, OrderClosed, from, "")
-	b.tell(&c, FactOrderClosed, obs.ObservedAt, nil)
+	b.move(&c, obs, OrderClosed, from, detail)
+	b.tell(&c, FactOrderClosed, obs.ObservedAt)
 	return c
+}
+
+// holdsMoney says whether some payment of the order has not gone back in full.
+func (b *Book) holdsMoney() bool {
+	for _, p := range b.Payments {
+		if p.Refunded < p.Amount {
+			return true
+		}
+	}
+	return false
 }
 
 func (b *Book) applyPrepared(obs Observation) Change {
@@ -229,7 +259,7 @@ func (b *Book) applyPrepared(obs Observation) Change {
 	case OrderCreated:
 		b.Order.Credential = obs.Credential
 		b.move(&c, obs, OrderAwaitingPayment, OrderCreated, "")
-		b.tell(&c, FactOrderPrepared, obs.ObservedAt, nil)
+		b.tell(&c, FactOrderPrepared, obs.ObservedAt)
 	case OrderAwaitingPayment:
 		if obs.Credential == b.Order.Credential {
 			return c
@@ -243,13 +273,13 @@ func (b *Book) applyPrepared(obs Observation) Change {
 
 func (b *Book) applyRefused(obs Observation) Change {
 	var c Change
-	if b.Order.State != OrderCreated || len(b.Payments) > 0 {
+	if b.Order.State != OrderCreated || b.holdsMoney() {
 		return c
 	}
 	b.Order.FailureCode, b.Order.FailureReason = obs.Code, obs.Reason
 	b.Order.NextCheckAt = obs.ObservedAt.Add(failedCheckAfter)
 	b.move(&c, obs, OrderFailed, OrderCreated, obs.Code)
-	b.tell(&c, FactOrderFailed, obs.ObservedAt, nil)
+	b.tell(&c, FactOrderFailed, obs.ObservedAt)
 	return c
 }
 
@@ -281,6 +311,11 @@ func (b *Book) note(c *Change, h HistoryEntry) {
 	c.Touched = true
 }
 
-func (b *Book) tell(c *Change, fact Fact, at time.Time, anomaly *Anomaly) {
-	c.Events = append(c.Events, Event{Fact: fact, At: at, Order: *b.Order, Anomaly: anomaly})
+func (b *Book) tell(c *Change, fact Fact, at time.Time) {
+	c.Events = append(c.Events, Event{Fact: fact, At: at, Order: *b.Order})
+}
+
+// tellAnomaly takes a copy: the event says how the anomaly stood then.
+func (b *Book) tellAnomaly(c *Change, at time.Time, a Anomaly, decided ...string) {
+	c.Events = append(c.Events, Event{Fact: FactOrderAnomaly, At: at, Order: *b.Order, Anomaly: &a, Decided: decided})
 }

@@ -10,9 +10,12 @@ const (
 	CommandOrderCreate  CommandKind = "order.create"
 	CommandOrderClose   CommandKind = "order.close"
 	CommandRefundCreate CommandKind = "refund.create"
+
+	CommandAnomalyAccept CommandKind = "anomaly.accept" // of an operator
+	CommandAnomalyRefund CommandKind = "anomaly.refund" // of an operator
 )
 
-// Command is one request of a shop, on its way to the worker.
+// Command is one request of a shop or an operator, on its way to the worker.
 type Command struct {
 	ID          CommandID
 	MchID       MchID

@@ -32,6 +32,9 @@ type Event struct {
 	Order   Order    // as it stands after the fact
 	Anomaly *Anomaly // of FactOrderAnomaly
 	Refund  *Refund  // of the facts about a refund
+	// Decided is what was decided about a known anomaly, and for a refund its
+	// number; empty: the anomaly is told of for the first time.
+	Decided []string
 }
 
 // Key names the fact for ever: merchant, number, fact, and the transaction
@@ -41,6 +44,8 @@ func (e Event) Key() string {
 	parts := []string{string(e.Order.MchID), string(e.Order.OutTradeNo), string(e.Fact)}
 	switch {
 	case e.Anomaly != nil:
+		// No kind is a decision's name: the two cannot be taken for each other.
+		parts = append(parts, e.Decided...)
 		parts = append(parts, string(e.Anomaly.Kind), string(e.Anomaly.TransactionID))
 		if e.Anomaly.OutRefundNo != "" {
 			parts = append(parts, string(e.Anomaly.OutRefundNo))

@@ -7,7 +7,7 @@ type HistoryEntry struct {
 	MchID         MchID
 	OutTradeNo    OutTradeNo
 	Sequence      int64  // the order's sequence after this entry
-	What          string // created, prepared, refused, closed, paid, renewed, refund_<state>, or an anomaly's kind
+	What          string // created, prepared, refused, closed, paid, renewed, refund_<state>, decision_<decision>, or an anomaly's kind
 	Source        Source
 	From, To      OrderState // equal where the state did not move
 	TransactionID TransactionID

@@ -16,6 +16,8 @@ const (
 	ObservedRefundRequested ObservationKind = "refund_requested" // our side wants money to go back
 	ObservedRefund          ObservationKind = "refund"           // where WeChat sees a refund
 	ObservedRefundMissing   ObservationKind = "refund_missing"   // WeChat verifiably has no refund under this number
+
+	ObservedDecision ObservationKind = "decision" // an operator's word about money that does not fit
 )
 
 // Source says where an observation comes from.
@@ -73,4 +75,10 @@ type Observation struct {
 	Digest          string        // of ObservedRefundRequested
 	AskedAt         time.Time     // of ObservedRefundMissing: when the question was sent
 	Quarantine      time.Duration // of ObservedRefundMissing: see MayFail
+
+	// Of ObservedDecision. TransactionID names the payment, OutRefundNo the refund
+	// that went over where the anomaly is one, Reason is the operator's own.
+	Decision    Decision
+	AnomalyKind AnomalyKind
+	Actor       string
 }

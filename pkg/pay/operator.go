@@ -150,6 +150,18 @@ type Discard struct {
 	Again  bool // it had been discarded before: what is given now is not kept
 }
 
+// AnomalyFilter picks a page of anomalies of one state, the oldest first. After
+// is the last anomaly of the page before, its number and ObservedAt suffice;
+// zero: the first page.
+type AnomalyFilter struct {
+	MchID MchID        // empty: of every merchant
+	Kind  AnomalyKind  // empty: any
+	State AnomalyState // empty: AnomalyOpen
+	Since time.Time    // found then or later
+	Limit int
+	After Anomaly
+}
+
 // LetterGroup says how many letters of one merchant, reason and state there are.
 type LetterGroup struct {
 	MchID    MchID

@@ -1,6 +1,9 @@
 package pay
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // RefundOrigin says who wanted a refund.
 type RefundOrigin string
@@ -152,3 +155,18 @@ func MayFail(attempts []Attempt, askedAt time.Time, quarantine time.Duration) bo
 // AutoRefundNo is the number of the one refund that a policy makes of a
 // payment. It derives from the transaction, so that it exists once.
 func AutoRefundNo(id TransactionID) OutRefundNo { return OutRefundNo("auto-" + string(id)) }
+
+// maxOwnRefunds is how often fenflow tries by itself to give one payment back.
+// Whatever came to nothing so often takes a person, and a number of theirs.
+const maxOwnRefunds = 9
+
+// OwnRefundNos are the numbers under which fenflow gives a payment back, first
+// AutoRefundNo. The ones after it are for refunds that came to nothing: WeChat
+// Pay takes a number once.
+func OwnRefundNos(id TransactionID) []OutRefundNo {
+	all := []OutRefundNo{AutoRefundNo(id)}
+	for n := 2; n <= maxOwnRefunds; n++ {
+		all = append(all, AutoRefundNo(id)+OutRefundNo("-"+strconv.Itoa(n)))
+	}
+	return all
+}

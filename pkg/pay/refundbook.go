@@ -223,8 +223,27 @@ func (b *Book) moveMoney(c *Change, obs Observation, r *Refund, from, to RefundS
 	}
 	p.Overrun = max(p.Refunded+p.Reserved-p.Amount, 0)
 	b.Payments[r.TransactionID] = p
-	if p.Refunded >= p.Amount {
-		c.GivenBack = append(c.GivenBack, r.TransactionID)
+	if to == RefundSucceeded && p.Refunded >= p.Amount {
+		b.givenBack(c, obs, r.TransactionID)
+	}
+}
+
+// givenBack: all of a payment is back with the buyer. Money that did not fit
+// needs nobody's decision any more (that more went back than came in still
+// does), and an order without any money is asked about at once: it may end now.
+func (b *Book) givenBack(c *Change, obs Observation, id TransactionID) {
+	for _, a := range b.Anomalies {
+		if a.TransactionID != id || a.State != AnomalyOpen || a.Kind == AnomalyRefundOverrun {
+			continue
+		}
+		a.State = AnomalyRefunded
+		if a.Decision == "" {
+			a.DecidedAt = obs.ObservedAt
+		}
+		c.Decided = append(c.Decided, a)
+	}
+	if o := b.Order; o.State.Open() && !b.holdsMoney() && obs.ObservedAt.Before(o.NextCheckAt) {
+		o.NextCheckAt, o.CheckAPI = obs.ObservedAt, APIOrderQuery
 	}
 }
 
@@ -244,9 +263,10 @@ func (b *Book) reserve(c *Change, obs Observation, r *Refund) {
 		Kind: AnomalyRefundOverrun, MchID: r.MchID, OutTradeNo: r.OutTradeNo, TransactionID: r.TransactionID, OutRefundNo: r.OutRefundNo,
 		Policy: PolicyHold, State: AnomalyOpen, ExpectedFen: p.Amount, ActualFen: p.Refunded + p.Reserved, ObservedAt: obs.ObservedAt,
 	}
+	b.Anomalies = append(b.Anomalies, &a)
 	c.Anomalies = append(c.Anomalies, a)
 	b.note(c, b.entry(obs, string(a.Kind), b.Order.State, fmt.Sprintf("refunds of %d fen for a payment of %d", a.ActualFen, a.ExpectedFen)))
-	b.tell(c, FactOrderAnomaly, obs.ObservedAt, &a)
+	b.tellAnomaly(c, obs.ObservedAt, a)
 }
 
 func (b *Book) noteRefund(c *Change, obs Observation, r *Refund, from RefundState) {

@@ -18,12 +18,17 @@ type still struct {
 	Order    pay.Order
 	Payments map[pay.TransactionID]pay.Payment
 	Refunds  map[pay.OutRefundNo]pay.Refund
+
+	Anomalies []pay.Anomaly
 }
 
 func snapshot(b *pay.Book) still {
 	s := still{Order: *b.Order, Payments: maps.Clone(b.Payments), Refunds: map[pay.OutRefundNo]pay.Refund{}}
 	for no, r := range b.Refunds {
 		s.Refunds[no] = func(r pay.Refund) pay.Refund { r.Path = slices.Clone(r.Path); return r }(*r)
+	}
+	for _, a := range b.Anomalies {
+		s.Anomalies = append(s.Anomalies, *a)
 	}
 	return s
 }
@@ -38,7 +43,7 @@ func drawTransaction(t *rapid.T) pay.TransactionID {
 }
 
 func drawRefundNo(t *rapid.T) pay.OutRefundNo {
-	return rapid.SampledFrom([]pay.OutRefundNo{"R1", "R2", "R3", "P1", "P2", "auto-4200", "auto-4201", "auto-4202"}).Draw(t, "refund")
+	return rapid.SampledFrom([]pay.OutRefundNo{"R1", "R2", "R3", "P1", "P2", "auto-4200", "auto-4201", "auto-4202", "auto-4201-2", "auto-4202-2"}).Draw(t, "refund")
 }
 
 // anything draws whatever could reach a book, in any sense or none: refunds that
@@ -48,9 +53,14 @@ func anything() *rapid.Generator[pay.Observation] {
 		at := noon.Add(time.Duration(rapid.IntRange(1, 600).Draw(t, "minute")) * time.Minute)
 		amount := pay.Fen(rapid.SampledFrom([]int64{1, 40, 60, 99, 100, 0, -1, 101}).Draw(t, "amount"))
 		var obs pay.Observation
-		switch rapid.IntRange(0, 5).Draw(t, "kind") {
+		switch rapid.IntRange(0, 7).Draw(t, "kind") {
 		case 0:
 			obs = anyObservation().Draw(t, "order")
+			if rapid.Bool().Draw(t, "asked") {
+				obs.Source = pay.SourceQuery
+			}
+		case 6, 7:
+			obs = anyDecision(t)
 		case 1:
 			obs = wish(drawRefundNo(t), amount)
 			obs.TransactionID = drawTransaction(t)
@@ -81,7 +91,7 @@ type ledger struct {
 func newLedger(t *rapid.T, policies pay.Policies) *ledger {
 	l := &ledger{t: t, book: bookForProperty(), policies: policies, keys: map[string]int{}, facts: map[string]int{}}
 	l.book.Attempts = map[pay.OutRefundNo][]pay.Attempt{}
-	for _, no := range []pay.OutRefundNo{"R1", "R3", "auto-4201"} {
+	for _, no := range []pay.OutRefundNo{"R1", "R3", "auto-4201", "auto-4202"} {
 		l.book.Attempts[no] = rejectedAtNoon()
 	}
 	return l
@@ -93,10 +103,11 @@ func (l *ledger) apply(obs pay.Observation) pay.Change {
 	l.count(c)
 	l.checkSteps(before)
 	l.checkMoney(before, obs, c)
+	l.checkAnomalies(before, obs, c)
 	l.checkSequence(before, c)
 	after := snapshot(l.book)
 	again := l.book.Apply(obs, l.policies)
-	if again.Touched || again.Notified || len(again.Events)+len(again.History)+len(again.Anomalies)+len(again.GivenBack) > 0 || again.Payment != nil || again.NewRefund != nil {
+	if again.Touched || again.Notified || len(again.Events)+len(again.History)+len(again.Anomalies)+len(again.Decided) > 0 || again.Payment != nil || again.NewRefund != nil {
 		l.t.Fatalf("applying %s a second time changed something: %+v", obs.Kind, again)
 	}
 	if !reflect.DeepEqual(after, snapshot(l.book)) {
@@ -186,14 +197,44 @@ func (l *ledger) checkMoney(before still, obs pay.Observation, c pay.Change) {
 		if told := slices.ContainsFunc(c.Anomalies, func(a pay.Anomaly) bool { return a.Kind == pay.AnomalyRefundOverrun && a.TransactionID == id }); told != grown {
 			l.t.Fatalf("overrun of payment %s grew: %v, anomaly: %v", id, grown, told)
 		}
-		fully := refunded >= p.Amount && before.Payments[id].Refunded < p.Amount
-		if fully && !slices.Contains(c.GivenBack, id) {
-			l.t.Fatalf("payment %s is given back in full, and nobody was told", id)
-		}
 	}
 	for id, p := range before.Payments {
 		if now, kept := l.book.Payments[id]; !kept || now.Amount != p.Amount {
 			l.t.Fatalf("payment %s is gone or changed", id)
+		}
+	}
+}
+
+// checkAnomalies: an anomaly keeps what it is about and moves from open to one
+// end; whatever moved is told to the store; accepted money is there, and money
+// that is all back needs nobody.
+func (l *ledger) checkAnomalies(before still, obs pay.Observation, c pay.Change) {
+	for i, a := range l.book.Anomalies {
+		was := pay.Anomaly{State: pay.AnomalyOpen}
+		if i < len(before.Anomalies) {
+			was = before.Anomalies[i]
+		}
+		p, overrun := l.book.Payments[a.TransactionID], a.Kind == pay.AnomalyRefundOverrun
+		switch {
+		case was.State != pay.AnomalyOpen && was != *a:
+			l.t.Fatalf("a decided anomaly changed: %+v, now %+v", was, *a)
+		case i < len(before.Anomalies) && (was != *a) != slices.Contains(c.Decided, a):
+			l.t.Fatalf("changed %v, told of %v: %+v, now %+v", was != *a, slices.Contains(c.Decided, a), was, *a)
+		case !overrun && (p.Refunded >= p.Amount) && a.State == pay.AnomalyOpen:
+			l.t.Fatalf("payment %s is all back, and its anomaly is open", a.TransactionID)
+		case a.State == pay.AnomalyRefunded && (overrun || p.Refunded < p.Amount):
+			l.t.Fatalf("anomaly %+v is refunded, and payment %s gave back %d of %d", *a, p.TransactionID, p.Refunded, p.Amount)
+		case was.State == pay.AnomalyOpen && a.State == pay.AnomalyAccepted && !overrun && p.Reserved > 0:
+			l.t.Fatalf("anomaly %+v was accepted while %d fen leave", *a, p.Reserved)
+		case a.State != pay.AnomalyOpen && a.DecidedAt.IsZero(), a.Decision != "" && (a.DecidedBy == "" || a.DecidedAt.IsZero()):
+			l.t.Fatalf("anomaly %+v does not say by whom or when", *a)
+		}
+	}
+	if from, o := before.Order, l.book.Order; from.State.Open() && o.State == pay.OrderClosed {
+		for id, p := range l.book.Payments {
+			if p.Refunded < p.Amount {
+				l.t.Fatalf("%s by %s closed the order while payment %s has %d fen", obs.Kind, obs.Source, id, p.Amount-p.Refunded)
+			}
 		}
 	}
 }

@@ -308,13 +308,19 @@ func TestBook_Apply_books_a_refund_that_was_given_up_and_paid_all_the_same(t *te
 	require.Empty(t, book.Refunds["R1"].FailureCode)
 }
 
-func TestBook_Apply_says_when_a_payment_is_given_back_in_full(t *testing.T) {
+func TestBook_Apply_ends_an_anomaly_when_its_payment_is_given_back_in_full(t *testing.T) {
 	t.Parallel()
 	book := paidBook(t)
-	applyAll(book, wish("R1", 60), wish("R2", 40))
-	require.Empty(t, book.Apply(word("R1", 60, pay.RefundSucceeded), pay.Policies{}).GivenBack)
-	require.Equal(t, []pay.TransactionID{"4200"}, book.Apply(word("R2", 40, pay.RefundSucceeded), pay.Policies{}).GivenBack)
-	require.Empty(t, book.Apply(word("R2", 40, pay.RefundSucceeded), pay.Policies{}).GivenBack)
+	book.Apply(paid("4201", 100), pay.Policies{DoublePayment: pay.PolicyHold})
+	of := func(obs pay.Observation) pay.Observation { obs.TransactionID = "4201"; return obs }
+	applyAll(book, of(wish("R1", 60)), of(wish("R2", 40)))
+	require.Empty(t, book.Apply(of(word("R1", 60, pay.RefundSucceeded)), pay.Policies{}).Decided)
+	decided := book.Apply(of(word("R2", 40, pay.RefundSucceeded)), pay.Policies{}).Decided
+	require.Len(t, decided, 1)
+	require.Equal(t, pay.AnomalyRefunded, decided[0].State)
+	require.Equal(t, word("", 0, "").ObservedAt, decided[0].DecidedAt)
+	require.Empty(t, decided[0].Decision, "nobody decided it")
+	require.Empty(t, book.Apply(of(word("R2", 40, pay.RefundSucceeded)), pay.Policies{}).Decided)
 }
 
 func TestBook_Apply_gives_doubled_money_back_once(t *testing.T) {
@@ -339,7 +345,9 @@ func TestBook_Apply_gives_doubled_money_back_once(t *testing.T) {
 
 	done := word("auto-4201", 100, pay.RefundSucceeded)
 	done.TransactionID = "4201"
-	require.Equal(t, []pay.TransactionID{"4201"}, book.Apply(done, pay.Policies{}).GivenBack)
+	decided := book.Apply(done, pay.Policies{}).Decided
+	require.Len(t, decided, 1)
+	require.Equal(t, pay.AnomalyRefunded, decided[0].State)
 }
 
 func TestBook_Apply_leaves_doubled_money_to_a_person_when_its_refunds_number_is_taken(t *testing.T) {

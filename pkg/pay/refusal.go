@@ -2,7 +2,7 @@ package pay
 
 import "fmt"
 
-// RefusalReason says why a requested refund was not taken.
+// RefusalReason says why a wish about money was not granted.
 type RefusalReason string
 
 // The reasons.
@@ -12,9 +12,14 @@ const (
 	RefusedTooMany        RefusalReason = "too_many"        // MaxRefundsOfPayment
 	RefusedTooLate        RefusalReason = "too_late"        // RefundableFor
 	RefusedNumberTaken    RefusalReason = "number_taken"    // by another refund
+
+	RefusedUnknownAnomaly RefusalReason = "unknown_anomaly" // nothing is odd about this money
+	RefusedDecided        RefusalReason = "decided"         // otherwise, and that stands
+	RefusedMoneyLeaves    RefusalReason = "money_leaves"    // or left: what is to be kept is not there
+	RefusedNoRefund       RefusalReason = "no_refund"       // there is nothing that could be given back
 )
 
-// Refusal is why a requested refund was not taken; nothing changed.
+// Refusal is why a requested refund or a decision was not taken; nothing changed.
 type Refusal struct {
 	Reason RefusalReason
 	Detail string

@@ -47,6 +47,9 @@ const (
 	UnknownLetter   Kind = "unknown_letter"
 	UnknownToken    Kind = "unknown_token"
 	UnknownDelivery Kind = "unknown_delivery"
+	UnknownAnomaly  Kind = "unknown_anomaly"
+
+	UnknownSubscriber Kind = "unknown_subscriber"
 )
 
 // Outcomes of commands (FEN-4xxx).
@@ -69,6 +72,13 @@ const (
 	NotReplayable     Kind = "not_replayable"
 	OrderMoved        Kind = "order_moved"
 	RowsBusy          Kind = "rows_busy"
+
+	AnomalyDecided   Kind = "anomaly_decided"
+	MoneyLeaves      Kind = "money_leaves"
+	AmbiguousAnomaly Kind = "ambiguous_anomaly"
+	SubscriberTaken  Kind = "subscriber_taken"
+	NKeyTaken        Kind = "nkey_taken"
+	SubscriberBehind Kind = "subscriber_behind"
 )
 
 // What fenflow leans on (FEN-5xxx).

@@ -37,6 +37,8 @@ func Table() []Entry {
 		{UnknownLetter, "FEN-3012", "there is no such dead letter", "Dead letters are named by their delivery id; `fenflow dead-letter ls` lists them.", http.StatusNotFound, Ack, ExitNotFound},
 		{UnknownToken, "FEN-3013", "there is no live token of this name", "`fenflow token ls` lists all tokens, revoked ones too.", http.StatusNotFound, Ack, ExitNotFound},
 		{UnknownDelivery, "FEN-3014", "there is no such message in the archive", "Messages are named by their delivery id and kept for 180 days; `fenflow order show NUMBER` lists those of an order.", http.StatusNotFound, Ack, ExitNotFound},
+		{UnknownAnomaly, "FEN-3022", "nothing is odd about this payment", "Anomalies are named by WeChat Pay's transaction_id; `fenflow anomaly ls` lists the open ones, and `fenflow order show` tells everything about a payment.", http.StatusNotFound, Ack, ExitNotFound},
+		{UnknownSubscriber, "FEN-3016", "there is no such subscriber", "`fenflow subscriber ls` lists them; `fenflow audit ls` says who removed one, and why.", http.StatusNotFound, Ack, ExitNotFound},
 
 		{Conflict, "FEN-4001", "number is taken by another order", "Use a new out_trade_no, or repeat the first request unchanged.", http.StatusConflict, Ack, ExitRefused},
 		{Refused, "FEN-4002", "refused for good", "The reason is in the message; a repeat of the same request ends the same way.", http.StatusUnprocessableEntity, Ack, ExitRefused},
@@ -55,6 +57,12 @@ func Table() []Entry {
 		{NotReplayable, "FEN-4015", "dead letter is no notification, so it cannot be replayed", "Look at it with `fenflow dead-letter show ID`, settle by hand what it means, and discard it with `fenflow dead-letter discard ID --reason TEXT`.", http.StatusUnprocessableEntity, Ack, ExitRefused},
 		{OrderMoved, "FEN-4016", "order has moved since the dry run", "Nothing of this part was done. Look at the order with `fenflow order show`, run the dry run again, and replay what it says now.", http.StatusConflict, Ack, ExitRefused},
 		{RowsBusy, "FEN-4017", "an order or a letter is held by something else", "Nothing was done. Send the same request again in a moment.", http.StatusServiceUnavailable, Retry, ExitUnavailable},
+		{AnomalyDecided, "FEN-4025", "it was decided otherwise", "The first decision stands; the message says whose it was. `fenflow anomaly show TRANSACTION_ID` tells what became of the money. Money of an order that is paid goes back with `POST /v1/refunds`.", http.StatusConflict, Ack, ExitRefused},
+		{MoneyLeaves, "FEN-4026", "money that is to be kept is on its way back", "Wait until the refund in the message has ended (`fenflow order show` follows it); if it came to nothing, decide again. What went back already cannot be accepted.", http.StatusConflict, Ack, ExitRefused},
+		{AmbiguousAnomaly, "FEN-4027", "payment has several anomalies", "Say which one with `kind`, `out_refund_no` and `mchid`; the message lists them.", http.StatusConflict, Ack, ExitRefused},
+		{SubscriberTaken, "FEN-4020", "name is taken by another subscriber", "Choose another name. `fenflow subscriber show NAME` shows who has it; the name of one that was removed is free again when a worker has deleted its consumer, within seconds.", http.StatusConflict, Ack, ExitRefused},
+		{NKeyTaken, "FEN-4021", "key is another subscriber's", "Make a key of its own for each business system: leave out `--nkey`, and `fenflow subscriber add` makes one.", http.StatusConflict, Ack, ExitRefused},
+		{SubscriberBehind, "FEN-4022", "subscriber has not acknowledged everything", "Let it fetch the rest, or remove it all the same: `fenflow subscriber rm NAME --yes --reason TEXT`. The events stay in the stream for ninety days; a subscriber that is added again may begin with them.", http.StatusConflict, Ack, ExitRefused},
 
 		{BrokerUnavailable, "FEN-5001", "NATS cannot be reached, or is full or slow", "Check NATS and its stream limits; nothing was acknowledged, so WeChat Pay and shops repeat.", http.StatusServiceUnavailable, Retry, ExitUnavailable},
 		{DatabaseUnavailable, "FEN-5002", "PostgreSQL cannot be reached", "Check PostgreSQL and `postgres.url`; messages wait in NATS meanwhile.", http.StatusServiceUnavailable, Retry, ExitUnavailable},

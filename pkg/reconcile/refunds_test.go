@@ -436,10 +436,41 @@ func TestRefund_of_money_of_another_amount_is_paid_from_where_the_merchant_says(
 	for body := range b.wire.sent(no) {
 		require.Contains(t, body, `"funds_account":"AVAILABLE"`)
 	}
-	require.Equal(t, pay.OrderAwaitingPayment, b.state("T00000001"))
-	require.Eventually(t, func() bool {
-		return b.count(`SELECT count(*) FROM orders WHERE next_check_at > now() + interval '59 minutes'`) == 1
-	}, soon, often)
+	// WeChat Pay takes the number for paid, and nobody else's money is on the order.
+	b.until(func() bool { return b.state("T00000001") == pay.OrderClosed })
+	require.Zero(t, b.count(`SELECT count(*) FROM orders WHERE next_check_at IS NOT NULL`))
+	require.Equal(t, 1, b.count(`SELECT count(*) FROM history WHERE what = 'closed' AND source = 'query' AND detail = 'all of its money went back' AND delivery_id IS NOT NULL`))
+	b.agree()
+}
+
+// While a person decides about wrong money its order is asked about each hour,
+// and the money that goes back by their word ends it.
+func TestRefund_of_an_operators_decision_is_sent_and_ends_its_order(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	_, err := b.platform.SetFault(simulator.Fault{Kind: simulator.FaultAmountDiffers, Count: 1})
+	require.NoError(t, err)
+	b.place(b.shop, "T00000001")
+	p, err := b.platform.Pay("T00000001", simulator.PayRequest{Notify: simulator.ProtocolNone})
+	require.NoError(t, err)
+	b.make("T00000001", "next_check_at = now()")
+	b.until(func() bool {
+		return b.count(`SELECT count(*) FROM orders WHERE state = 'awaiting_payment' AND next_check_at > now() + interval '59 minutes'`) == 1
+	})
+	require.Equal(t, 1, b.count(`SELECT count(*) FROM anomalies WHERE state = 'open'`))
+	decision := pay.Observation{
+		Kind: pay.ObservedDecision, Source: pay.SourceOperator, ObservedAt: time.Now().UTC(), MchID: b.mchid, OutTradeNo: "T00000001",
+		TransactionID: pay.TransactionID(p.TransactionID), AnomalyKind: pay.AnomalyAmountMismatch, Decision: pay.DecideRefund, Actor: "token:ada", Reason: "wrong price",
+	}
+	b.settle(decision)
+	b.settle(decision)
+	no := string(pay.AutoRefundNo(pay.TransactionID(p.TransactionID)))
+	b.until(func() bool {
+		return b.refundState(no) == pay.RefundSucceeded && b.state("T00000001") == pay.OrderClosed
+	})
+	require.Equal(t, 1, b.count(`SELECT count(*) FROM anomalies WHERE state = 'refunded' AND decided_by = 'token:ada'`))
+	require.Equal(t, 1, b.count(`SELECT count(*) FROM refunds WHERE origin = 'operator'`))
+	require.Len(t, b.platform.Refunds("T00000001"), 1)
 	b.agree()
 }
 

@@ -17,8 +17,6 @@ var (
 	applyChangesSQL string
 	//go:embed queries/change_payments.sql
 	changePaymentsSQL string
-	//go:embed queries/decide_anomalies.sql
-	decideAnomaliesSQL string
 )
 
 // openBooks locks the orders of the batch and reads what is known of them.
@@ -30,7 +28,10 @@ func (b *batch) openBooks(ctx context.Context, tx *sqlx.Tx) error {
 	if err := b.openOrders(ctx, tx); err != nil {
 		return err
 	}
-	return b.openRefunds(ctx, tx)
+	if err := b.openRefunds(ctx, tx); err != nil {
+		return err
+	}
+	return b.openAnomalies(ctx, tx)
 }
 
 func (b *batch) openOrders(ctx context.Context, tx *sqlx.Tx) error {
@@ -80,10 +81,7 @@ func (b *batch) writeBooks(ctx context.Context, tx *sqlx.Tx) error {
 	if err := b.writeRefunds(ctx, tx); err != nil {
 		return err
 	}
-	if len(b.givenBack.mchid) == 0 {
-		return nil
-	}
-	return failed(ctx, "decide anomalies", tx.SelectContext(ctx, &b.decided, decideAnomaliesSQL, b.givenBack.args()...))
+	return b.writeDecisions(ctx, tx)
 }
 
 func (b *batch) writeChanges(ctx context.Context, tx *sqlx.Tx) error {

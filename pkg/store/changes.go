@@ -1,8 +1,6 @@
 package store
 
 import (
-	"time"
-
 	"github.com/fenflow/fenflow/pkg/pay"
 )
 
@@ -83,17 +81,3 @@ func (c *anomalyColumns) args() []any {
 		c.mchid, c.transactionID, c.kind, c.outTradeNo, c.policy, c.state, c.expected, c.actual, c.observedAt, c.outRefundNo,
 	}
 }
-
-// givenBackColumns are payments whose whole amount went back to the buyer.
-type givenBackColumns struct {
-	mchid, transactionID texts
-	at                   instants
-}
-
-func (c *givenBackColumns) add(mchid pay.MchID, id pay.TransactionID, at time.Time) {
-	c.mchid = append(c.mchid, string(mchid))
-	c.transactionID = append(c.transactionID, string(id))
-	c.at = append(c.at, at)
-}
-
-func (c *givenBackColumns) args() []any { return []any{c.mchid, c.transactionID, c.at} }

@@ -3,7 +3,6 @@ package store
 import (
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/fenflow/fenflow/pkg/pay"
 )
@@ -45,26 +44,4 @@ func (s standing) refundsOf(book *openBook) []pay.RefundEffect {
 		}
 	}
 	return effects
-}
-
-// decidedAnomaly is one that needs nobody's decision any more.
-type decidedAnomaly struct {
-	MchID         string    `db:"mchid"`
-	TransactionID string    `db:"transaction_id"`
-	Kind          string    `db:"kind"`
-	OutTradeNo    string    `db:"out_trade_no"`
-	OutRefundNo   string    `db:"out_refund_no"`
-	Policy        string    `db:"policy"`
-	State         string    `db:"state"`
-	ExpectedFen   int64     `db:"expected_fen"`
-	ActualFen     int64     `db:"actual_fen"`
-	ObservedAt    time.Time `db:"observed_at"`
-}
-
-func (d decidedAnomaly) anomaly() pay.Anomaly {
-	return pay.Anomaly{
-		Kind: pay.AnomalyKind(d.Kind), MchID: pay.MchID(d.MchID), OutTradeNo: pay.OutTradeNo(d.OutTradeNo), TransactionID: pay.TransactionID(d.TransactionID),
-		OutRefundNo: pay.OutRefundNo(d.OutRefundNo), Policy: pay.Policy(d.Policy), State: pay.AnomalyState(d.State),
-		ExpectedFen: pay.Fen(d.ExpectedFen), ActualFen: pay.Fen(d.ActualFen), ObservedAt: instant(d.ObservedAt),
-	}
 }

@@ -66,6 +66,7 @@ func wireAnomaly(a *pay.Anomaly) *event.Anomaly {
 	return &event.Anomaly{
 		Kind: string(a.Kind), State: string(a.State), Policy: string(a.Policy), TransactionID: string(a.TransactionID),
 		OutRefundNo: string(a.OutRefundNo), ExpectedFen: int64(a.ExpectedFen), ActualFen: int64(a.ActualFen),
+		Decision: string(a.Decision), DecidedAt: wireTime(a.DecidedAt),
 	}
 }
 

@@ -57,6 +57,8 @@ func (b *books) fill(n int) {
 			SELECT m, gen_random_uuid(), 'notify_v3', now(), '', 'x', '', 'NOTIFY', 1, 0, 'k', 'EV' || m || g, 'T', 'T' || g, '42-' || m || g FROM shops`,
 		`INSERT INTO dead_letters (mchid, delivery_id, kind, received_at, headers, body, trace_parent, stream, stream_sequence, stream_index, key_id, notification_id, event_type, out_trade_no, transaction_id, reason, detail, state, resolved_at, first_failed_at)
 			SELECT m, gen_random_uuid(), 'notify_v3', now(), '', convert_to(repeat(md5(g::text), 30), 'UTF8'), '', 'NOTIFY', 1, 0, 'k', 'EV' || m || g, 'T', 'T' || g, '42-' || m || g, 'unknown_order', '', 'resolved', now(), now() - make_interval(secs => g) FROM shops`,
+		`INSERT INTO anomalies (mchid, transaction_id, kind, out_trade_no, policy, state, expected_fen, actual_fen, observed_at, decision, decided_by, decided_at)
+			SELECT m, '42-' || m || g, 'late_payment', 'T' || g, 'accept', 'accepted', 100, 100, now() - make_interval(secs => g), 'accept', 'policy', now() FROM shops`,
 		`INSERT INTO outbox (event_id, mchid, out_trade_no, fact, payload) SELECT gen_random_uuid(), m, 'T' || g, 'order.paid', '{}' FROM shops`,
 		`INSERT INTO published (event_id, mchid, out_trade_no, fact, payload, created_at, published_at, stream_sequence, duplicate)
 			SELECT gen_random_uuid(), m, 'T' || g, 'order.paid', '{}', timestamp 'epoch', now(), 1, false FROM shops`,
@@ -103,6 +105,11 @@ func TestOperators_look_things_up_by_index(t *testing.T) {
 		{"list_letters_by_id", []any{pq.Array([]string{id, uuid.NewString()})}},
 		{"replay_letters", []any{pq.Array([]string{id, uuid.NewString()}), 500, "token:me", "because"}},
 		{"replay_matching_letters", []any{"", "unknown_order", all, 500, "token:me", "because"}},
+		{"list_anomalies", []any{"open", "", "", all, all, "", "", "", "", 20}},
+		{"list_anomalies", []any{"accepted", "", "", all, all, "", "", "", "", 20}},
+		{"list_anomalies", []any{"accepted", "1900000102", "late_payment", all, "2020-01-01", "1900000102", "42", "late_payment", "", 20}},
+		{"find_anomalies", []any{"42-190000010377", "", 20}},
+		{"find_anomalies", []any{"42-190000010377", "1900000102", 20}},
 		{"list_audit", []any{all, first, uuid.Nil.String(), 20}},
 		{"read_discard", []any{"1900000102", id}},
 		{"lock_letters", []any{pq.Array([]string{"1900000102", "1900000103"}), pq.Array([]string{id, uuid.NewString()})}},

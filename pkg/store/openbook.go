@@ -13,6 +13,7 @@ type openBook struct {
 	payments map[pay.TransactionID]pay.Payment // as they were read
 
 	refundsTold bool               // some observation is about a refund
+	decisions   bool               // some observation is a decision
 	ends        bool               // some observation may close or fail the order
 	told        []*pay.Observation // of payments
 }
@@ -26,6 +27,8 @@ func (b *openBook) expect(obs *pay.Observation) {
 		b.ends = true
 	case pay.ObservedRefundRequested, pay.ObservedRefund, pay.ObservedRefundMissing:
 		b.refundsTold = true
+	case pay.ObservedDecision:
+		b.decisions = true
 	case pay.ObservedOpen, pay.ObservedPrepared:
 	}
 }
@@ -34,7 +37,7 @@ func (b *openBook) expect(obs *pay.Observation) {
 // order, by far the commonest message, does not, and costs no statement for it:
 // only money that does not fit can make a refund by itself.
 func (b *openBook) wantsRefunds() bool {
-	if b.Order == nil || b.refundsTold {
+	if b.Order == nil || b.refundsTold || b.decisions {
 		return b.Order != nil
 	}
 	for _, obs := range b.told {
@@ -48,6 +51,10 @@ func (b *openBook) wantsRefunds() bool {
 	}
 	return false
 }
+
+// wantsAnomalies says whether deciding may move an anomaly: by a word about it,
+// or because all of its money is back.
+func (b *openBook) wantsAnomalies() bool { return b.Order != nil && (b.refundsTold || b.decisions) }
 
 // looked notes when WeChat Pay last answered a query, and that an order which
 // came to an end has no call due but a query.

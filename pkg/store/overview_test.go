@@ -27,7 +27,7 @@ func TestOverview_measures_what_waits(t *testing.T) {
 	require.NoError(t, b.exec(`UPDATE refunds SET created_at = $1`, noon))
 	b.lettered(shop, pay.LetterMalformed, noon)
 	b.lettered(shop, pay.LetterUnknownOrder, noon.Add(-time.Hour))
-	require.NoError(t, b.exec(`UPDATE anomalies SET state = 'open', decided_at = NULL`))
+	b.forge(`UPDATE anomalies SET state = 'open', decided_at = NULL`)
 	require.NoError(t, b.BeginSweep(t.Context(), "tick"))
 	require.NoError(t, b.exec(`INSERT INTO merchant_gears (mchid, gear) VALUES ($1, 'tight'), ($2, 'relaxed')`, string(shop), string(other)))
 

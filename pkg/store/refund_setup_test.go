@@ -157,7 +157,9 @@ func (m *model) keep(c pay.Change) {
 func (b *books) mustBe(m *model) {
 	b.t.Helper()
 	story := b.story(*m.Order)
-	require.Equal(b.t, *m.Order, story.Order)
+	want := *m.Order
+	want.CheckedAt = story.Order.CheckedAt // the store's own note
+	require.Equal(b.t, want, story.Order)
 	payments := map[pay.TransactionID]pay.Payment{}
 	for _, p := range story.Payments {
 		payments[p.TransactionID] = p
@@ -168,6 +170,10 @@ func (b *books) mustBe(m *model) {
 		want := *m.Refunds[r.OutRefundNo]
 		want.Path, want.Request = nil, r.Request
 		require.Equal(b.t, want, r.Refund)
+	}
+	require.Len(b.t, story.Anomalies, len(m.Anomalies))
+	for _, a := range m.Anomalies {
+		require.Contains(b.t, story.Anomalies, *a)
 	}
 	require.Len(b.t, story.History, len(m.history))
 	for i, h := range story.History {

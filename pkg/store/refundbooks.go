@@ -117,18 +117,26 @@ func (b *batch) askForNumbers() {
 		if obs == nil || !b.books[keyOf(obs)].wantsRefunds() {
 			continue
 		}
-		var no pay.OutRefundNo
-		switch obs.Kind {
-		case pay.ObservedRefundRequested, pay.ObservedRefund:
-			no = obs.OutRefundNo
-		case pay.ObservedPaid:
-			no = pay.AutoRefundNo(obs.TransactionID)
-		case pay.ObservedOpen, pay.ObservedClosed, pay.ObservedPrepared, pay.ObservedRefused, pay.ObservedRefundMissing:
-			continue
+		for _, no := range numbersFor(obs) {
+			key := refundKey{obs.MchID, no}
+			b.named[key] = append(b.named[key], keyOf(obs))
 		}
-		key := refundKey{obs.MchID, no}
-		b.named[key] = append(b.named[key], keyOf(obs))
 	}
+}
+
+func numbersFor(obs *pay.Observation) []pay.OutRefundNo {
+	switch obs.Kind {
+	case pay.ObservedRefundRequested, pay.ObservedRefund:
+		return []pay.OutRefundNo{obs.OutRefundNo}
+	case pay.ObservedPaid:
+		return []pay.OutRefundNo{pay.AutoRefundNo(obs.TransactionID)}
+	case pay.ObservedDecision:
+		if obs.Decision == pay.DecideRefund {
+			return pay.OwnRefundNos(obs.TransactionID)
+		}
+	case pay.ObservedOpen, pay.ObservedClosed, pay.ObservedPrepared, pay.ObservedRefused, pay.ObservedRefundMissing:
+	}
+	return nil
 }
 
 // refundTexts are keys sorted, each once.

@@ -125,7 +125,7 @@ func TestOldestAges_measure_each_queue(t *testing.T) {
 	b.told(payment(o, "2-"+txOf(o)), wish(o, refundOf(o, 1), 10), seen(o, refundOf(o, 1), 10, pay.RefundAbnormal), seen(o, refundOf(o, 2), 10, pay.RefundSucceeded))
 	require.NoError(t, b.exec(`UPDATE refunds SET next_check_at = now() - interval '2 hours' WHERE state = 'abnormal'`))
 	require.NoError(t, b.exec(`UPDATE refunds SET next_check_at = now() + interval '2 hours' WHERE state = 'requested'`))
-	require.NoError(t, b.exec(`UPDATE anomalies SET observed_at = now() - interval '3 hours'`))
+	b.forge(`UPDATE anomalies SET observed_at = now() - interval '3 hours'`)
 	ages, err = b.OldestAges(t.Context())
 	require.NoError(t, err)
 	require.InDelta(t, 2*3600, ages.UnresolvedRefunds.Seconds(), 60)

@@ -116,9 +116,9 @@ type batch struct {
 	history   historyColumns
 	paid      []paymentKey // payments met for the first time
 	anomalies anomalyColumns
-	givenBack givenBackColumns
-	decided   []decidedAnomaly // by what was given back
-	woken     []wokenLetter    // by payments
+	moved     []*pay.Anomaly // decided, or all of their money is back
+	words     wordColumns    // whose decisions those were
+	woken     []wokenLetter  // by payments
 	checkNow  []orderKey
 }
 
@@ -169,7 +169,7 @@ func sourceID(e pay.Entry) string {
 func settledObservation(obs pay.Observation) pay.Observation {
 	obs.ObservedAt, obs.PaidAt, obs.SucceededAt = instant(obs.ObservedAt), instant(obs.PaidAt), instant(obs.SucceededAt)
 	obs.Credential.ExpiresAt = instant(obs.Credential.ExpiresAt)
-	obs.Reason, obs.ReceivedAccount = legible(obs.Reason), legible(obs.ReceivedAccount)
+	obs.Reason, obs.ReceivedAccount, obs.Actor = legible(obs.Reason), legible(obs.ReceivedAccount), legible(obs.Actor)
 	return obs
 }
 
@@ -222,7 +222,7 @@ func (b *batch) apply(i int, policies func(pay.MchID) pay.Policies) (change pay.
 	book := b.books[keyOf(obs)]
 	change = book.Apply(*obs, policies(obs.MchID))
 	book.looked(obs)
-	b.results[i] = pay.Result{Outcome: change.Outcome(), Letter: change.Letter, Refusal: change.Refusal, Refund: aboutRefund(obs, change)}
+	b.results[i] = pay.Result{Outcome: change.Outcome(), Letter: change.Letter, Refusal: change.Refusal, Refund: aboutRefund(obs, change), Anomaly: aboutAnomaly(change)}
 	return change, nil
 }
 
@@ -233,6 +233,15 @@ func aboutRefund(obs *pay.Observation, change pay.Change) *pay.Refund {
 		return change.Refund
 	}
 	return change.NewRefund
+}
+
+// aboutAnomaly is a copy: the batch may move the anomaly on.
+func aboutAnomaly(change pay.Change) *pay.Anomaly {
+	if change.Anomaly == nil {
+		return nil
+	}
+	a := *change.Anomaly
+	return &a
 }
 
 // keep remembers what a change adds to the books beside the order itself.
@@ -246,9 +255,7 @@ func (b *batch) keep(obs *pay.Observation, change pay.Change) {
 	if change.NewRefund != nil {
 		b.enter(change.NewRefund)
 	}
-	for _, id := range change.GivenBack {
-		b.givenBack.add(obs.MchID, id, obs.ObservedAt)
-	}
+	b.decided(obs, change)
 	if change.CheckNow {
 		b.checkNow = append(b.checkNow, keyOf(obs))
 	}

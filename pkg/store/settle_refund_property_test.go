@@ -22,8 +22,8 @@ func ends() []pay.RefundState {
 // lives is what everybody says about some orders: payments (in time, late,
 // doubled, wrong), closes, wishes for refunds, and where WeChat Pay sees them.
 // WeChat Pay contradicts itself nowhere: each refund has one amount and one end.
-func lives(t *rapid.T, orders []pay.Order) []pay.Observation {
-	var said []pay.Observation
+// said is what operators say.
+func lives(t *rapid.T, orders []pay.Order, said ...pay.Observation) []pay.Observation {
 	for i, o := range orders {
 		label := func(what string) string { return fmt.Sprintf("%s of %d", what, i) }
 		for range rapid.IntRange(1, 3).Draw(t, label("payments")) {
@@ -50,6 +50,31 @@ func lives(t *rapid.T, orders []pay.Order) []pay.Observation {
 	said = rapid.Permutation(said).Draw(t, "arrival")
 	for i := range said {
 		said[i].ObservedAt = noon.Add(time.Hour + time.Duration(i)*time.Millisecond)
+	}
+	return said
+}
+
+// words are what operators say about the odd money of a drawn life, and what
+// WeChat Pay says of the refunds that come of it.
+func words(t *rapid.T, orders []pay.Order) []pay.Observation {
+	var said []pay.Observation
+	for _, o := range orders {
+		for i, tx := range []pay.TransactionID{txOf(o), "2-" + txOf(o), "3-" + txOf(o)} {
+			amount := []pay.Fen{price, price, mismatched(o, "").Amount}[i]
+			for _, kind := range []pay.AnomalyKind{pay.AnomalyLatePayment, pay.AnomalyDoublePayment, pay.AnomalyAmountMismatch} {
+				for range rapid.IntRange(0, 2).Draw(t, "times decided") {
+					said = append(said, decide(o, rapid.SampledFrom([]pay.Decision{pay.DecideAccept, pay.DecideRefund}).Draw(t, "decision"), kind, tx))
+				}
+			}
+			if no := pay.AutoRefundNo(tx); rapid.Bool().Draw(t, "given back") {
+				back := seen(o, no, amount, rapid.SampledFrom([]pay.RefundState{pay.RefundSucceeded, pay.RefundClosed}).Draw(t, "end"))
+				back.TransactionID = tx
+				said = append(said, back, back)
+			}
+		}
+		asked := mismatched(o, "3-"+txOf(o))
+		asked.Source = pay.SourceQuery
+		said = append(said, asked)
 	}
 	return said
 }
@@ -81,10 +106,11 @@ func TestSettle_of_refunds_is_what_the_rules_say(t *testing.T) {
 		policies := pay.Policies{
 			LatePayment:    rapid.SampledFrom([]pay.Policy{pay.PolicyAccept, pay.PolicyHold, pay.PolicyRefund}).Draw(rt, "late"),
 			AmountMismatch: rapid.SampledFrom([]pay.Policy{pay.PolicyHold, pay.PolicyRefund}).Draw(rt, "mismatch"),
+			DoublePayment:  rapid.SampledFrom([]pay.Policy{pay.PolicyRefund, pay.PolicyHold}).Draw(rt, "double"),
 			RefundFunds:    rapid.SampledFrom([]string{"", pay.FundsAvailable}).Draw(rt, "funds"),
 		}
 		orders, models := b.placeAll(2)
-		for _, batch := range cut(rt, entriesOf(lives(rt, orders))) {
+		for _, batch := range cut(rt, entriesOf(lives(rt, orders, words(rt, orders)...))) {
 			for _, e := range batch {
 				models[e.Observation.OutTradeNo].tell(*e.Observation, policies)
 			}

@@ -131,29 +131,3 @@ func (r *historyRow) entry() pay.HistoryEntry {
 		DeliveryID: pay.DeliveryID(r.DeliveryID.String), KeyID: r.KeyID, Detail: r.Detail, At: instant(r.At),
 	}
 }
-
-type anomalyRow struct {
-	MchID         string       `db:"mchid"`
-	TransactionID string       `db:"transaction_id"`
-	Kind          string       `db:"kind"`
-	OutRefundNo   string       `db:"out_refund_no"`
-	OutTradeNo    string       `db:"out_trade_no"`
-	Policy        string       `db:"policy"`
-	State         string       `db:"state"`
-	ExpectedFen   int64        `db:"expected_fen"`
-	ActualFen     int64        `db:"actual_fen"`
-	ObservedAt    time.Time    `db:"observed_at"`
-	DecidedAt     sql.NullTime `db:"decided_at"`
-}
-
-func (r *anomalyRow) anomaly() pay.DecidedAnomaly {
-	return pay.DecidedAnomaly{
-		Anomaly: pay.Anomaly{
-			Kind: pay.AnomalyKind(r.Kind), MchID: pay.MchID(r.MchID), OutTradeNo: pay.OutTradeNo(r.OutTradeNo),
-			TransactionID: pay.TransactionID(r.TransactionID), OutRefundNo: pay.OutRefundNo(r.OutRefundNo),
-			Policy: pay.Policy(r.Policy), State: pay.AnomalyState(r.State),
-			ExpectedFen: pay.Fen(r.ExpectedFen), ActualFen: pay.Fen(r.ActualFen), ObservedAt: instant(r.ObservedAt),
-		},
-		DecidedAt: instant(r.DecidedAt.Time),
-	}
-}

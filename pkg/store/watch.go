@@ -33,7 +33,7 @@ type letterKey struct {
 }
 
 func newWatcher(entries []pay.Entry, act *pay.ReplayAct) *watcher {
-	w := &watcher{act: act, effects: make([]pay.Effect, len(entries)), told: make([][]int64, len(entries)), gave: map[pay.TransactionID][]int{}}
+	w := &watcher{act: act, effects: make([]pay.Effect, len(entries)), told: make([][]int64, len(entries))}
 	for i, e := range entries {
 		w.effects[i] = effectOf(e)
 	}
@@ -104,8 +104,8 @@ func (w *watcher) after(b *batch, i int, change pay.Change) {
 	for _, a := range change.Anomalies {
 		effect.Anomalies = append(effect.Anomalies, pay.AnomalyEffect{New: true, Anomaly: a})
 	}
-	for _, id := range change.GivenBack {
-		w.gave[id] = append(w.gave[id], i)
+	for _, a := range change.Decided {
+		effect.Anomalies = append(effect.Anomalies, pay.AnomalyEffect{Anomaly: *a})
 	}
 	effect.Payments, effect.Refunds = w.was.paymentsOf(book), w.was.refundsOf(book)
 	for _, e := range change.Events {
@@ -119,7 +119,6 @@ func (w *watcher) close(ctx context.Context, tx *sqlx.Tx, b *batch) error {
 		return nil
 	}
 	w.takeEvents(b)
-	w.takeDecisions(b)
 	w.takeWoken(b)
 	now, err := b.lettersNow(ctx, tx)
 	if err != nil {
@@ -146,21 +145,6 @@ func (w *watcher) takeEvents(b *batch) {
 			w.effects[i].Events = append(w.effects[i].Events, pay.EventEffect{EventID: next[k].EventID, Fact: next[k].Fact, Sequence: sequence})
 		}
 		next = next[len(sequences):]
-	}
-}
-
-// takeDecisions tells of anomalies that were decided by what an entry gave back.
-// One that the same entry found is told of as it is now.
-func (w *watcher) takeDecisions(b *batch) {
-	for _, d := range b.decided {
-		for _, i := range w.gave[pay.TransactionID(d.TransactionID)] {
-			effect := &w.effects[i]
-			if string(effect.MchID) != d.MchID {
-				continue
-			}
-			effect.Anomalies = append(effect.Anomalies, pay.AnomalyEffect{Anomaly: d.anomaly()})
-			break
-		}
 	}
 }
 

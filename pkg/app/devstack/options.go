@@ -22,6 +22,8 @@ type Options struct {
 	Speed       float64   // divides the stand-in's waits: repeats of notifications, progress of refunds
 	RefundSpeed float64   // divides fenflow's waits of refunds; 0 and 1: as configured
 	Console     bool      // serve operators, too
+	Without     []string  // roles that are not started
+	OwnConfig   []string  // roles that read a copy of the configuration of their own: ConfigFile(role)
 	Limits      bool      // the stand-in holds fenflow to WeChat Pay's rates, and refunds of one order to their pause
 	Log         io.Writer // what a person reads: what was found, installed, started
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"time"
 
@@ -114,6 +115,9 @@ func (s *Stack) startNATS(ctx context.Context) error {
 	if err := os.WriteFile(conf, deploy.NATSConf(), 0o600); err != nil {
 		return fmt.Errorf("write nats.conf: %w", err)
 	}
+	if err := s.writeAccounts(); err != nil {
+		return fmt.Errorf("write the accounts of business systems: %w", err)
+	}
 	args := []string{"role", "nats", "--conf", conf, "--store", s.options.path("nats"), "--port", strconv.Itoa(s.ports.nats), "--monitor-port", strconv.Itoa(s.ports.monitor)}
 	if err := s.role(ctx, "nats", environment(s.passwords, natsUsers()...), args...); err != nil {
 		return err
@@ -148,16 +152,22 @@ func (s *Stack) startRoles(ctx context.Context) error {
 		{"reconciler", s.ports.reconAdmin, []string{"reconciler"}},
 	} {
 		env := append(environment(s.passwords, r.users...), "FENFLOW_LISTEN_ADMIN="+address(r.admin))
-		env = append(append(env, s.addresses()...), s.waits...)
+		env = append(append(append(env, s.addresses()...), "FENFLOW_CONFIG="+s.ConfigFile(r.name)), s.waits...)
 		if r.name != "ingest" { // the edge is given nothing that it must not hold
 			env = append(env, "FENFLOW_POSTGRES_URL="+s.postgres.URL(databaseName), "FENFLOW_REDIS_URL="+s.redis.URL())
+		}
+		if slices.Contains(s.options.Without, r.name) {
+			continue
 		}
 		if err := s.role(ctx, r.name, env, "role", r.name); err != nil {
 			return err
 		}
 	}
-	for name, port := range map[string]int{"worker": s.ports.workerAdmin, "ingest": s.ports.admin, "reconciler": s.ports.reconAdmin} {
-		if err := s.await(ctx, name, httpURL(port)+"/readyz"); err != nil {
+	for _, name := range []string{"worker", "ingest", "reconciler"} {
+		if slices.Contains(s.options.Without, name) {
+			continue
+		}
+		if err := s.Ready(ctx, name); err != nil {
 			return err
 		}
 	}

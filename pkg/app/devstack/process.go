@@ -32,6 +32,7 @@ type process struct {
 	mu       sync.Mutex
 	pid      int
 	restarts int
+	killed   bool // by kill: not a sign that it is broken
 
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -81,7 +82,7 @@ func (p *process) supervise(ctx context.Context, cmd *exec.Cmd, log *os.File) {
 		if ctx.Err() != nil {
 			return
 		}
-		if quick++; time.Since(began) > quickExit {
+		if quick++; time.Since(began) > quickExit || p.wasKilled() {
 			quick = 0
 		}
 		if quick >= maxQuickExits {
@@ -101,6 +102,14 @@ func (p *process) supervise(ctx context.Context, cmd *exec.Cmd, log *os.File) {
 		p.restarts++
 		p.mu.Unlock()
 	}
+}
+
+func (p *process) wasKilled() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	was := p.killed
+	p.killed = false
+	return was
 }
 
 func (p *process) again(ctx context.Context) (*exec.Cmd, *os.File, error) {
@@ -148,6 +157,7 @@ func (p *process) kill() error {
 	if err := syscall.Kill(p.pid, syscall.SIGKILL); err != nil {
 		return fmt.Errorf("kill %s (pid %d): %w", p.name, p.pid, err)
 	}
+	p.killed = true
 	return nil
 }
 

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/fenflow/fenflow/pkg/simulator"
 	"github.com/fenflow/fenflow/pkg/testkit/servers"
@@ -40,12 +42,23 @@ func runNATS(ctx context.Context, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return fmt.Errorf("read flags: %w", err)
 	}
+	reload := make(chan os.Signal, 1) // one that is pending reads what is there by then
+	signal.Notify(reload, syscall.SIGHUP)
+	defer signal.Stop(reload)
 	server, err := servers.StartNATS(o)
 	if err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
-	<-ctx.Done()
-	return server.Close()
+	for {
+		select {
+		case <-reload:
+			if err := server.Reload(); err != nil {
+				_, _ = fmt.Fprintf(os.Stderr, "nats: the configuration of before stays: %v\n", err) // its log
+			}
+		case <-ctx.Done():
+			return server.Close()
+		}
+	}
 }
 
 // runSimulator is the stand-in WeChat Pay in a process of its own.

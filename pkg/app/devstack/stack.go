@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,7 +47,7 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 		}
 	}
 	for _, step := range []func(context.Context) error{
-		s.startPostgres, s.startRedis, s.writeMerchant, s.hasten, s.startNATS, s.startSimulator, s.migrate, s.startRoles, s.startConsole,
+		s.startPostgres, s.startRedis, s.writeMerchant, s.copyConfig, s.hasten, s.startNATS, s.startSimulator, s.migrate, s.startRoles, s.startConsole,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -149,8 +150,16 @@ func (s *Stack) Token() string { return s.token }
 // Merchant is the test merchant, its shop's API key included.
 func (s *Stack) Merchant() simulator.Merchant { return s.merchant }
 
-// ConfigFile is the fenflow.yaml of the roles.
-func (s *Stack) ConfigFile() string { return s.options.path("merchant", "fenflow.yaml") }
+// LogDir holds a file for each process.
+func (s *Stack) LogDir() string { return s.options.path("log") }
+
+// ConfigFile is the fenflow.yaml that a role reads.
+func (s *Stack) ConfigFile(role string) string {
+	if slices.Contains(s.options.OwnConfig, role) {
+		return s.options.path("merchant-"+role, "fenflow.yaml")
+	}
+	return s.options.path("merchant", "fenflow.yaml")
+}
 
 // Environment is what a program beside the stack needs to reach all of it as one
 // role (a user of deploy/nats.conf), as variables.

@@ -16,6 +16,10 @@ const (
 	agesEvery       = 5 * time.Second
 	tidyEvery       = time.Minute
 	partitionsEvery = time.Hour
+
+	// A subscriber that is told of something all day leaves 21,600 samples.
+	acksBite  = 1000
+	acksBites = 100
 )
 
 // upkeep makes partitions ahead of time, drops what the bus no longer needs,
@@ -47,6 +51,7 @@ func (u *upkeep) keep(ctx context.Context) error {
 	defer partitions.Stop()
 	u.makePartitions(ctx)
 	u.tidy(ctx)
+	u.dropOldAcks(ctx)
 	for {
 		select {
 		case <-ages.C:
@@ -55,6 +60,7 @@ func (u *upkeep) keep(ctx context.Context) error {
 			u.tidy(ctx)
 		case <-partitions.C:
 			u.makePartitions(ctx)
+			u.dropOldAcks(ctx)
 		case <-ctx.Done():
 			return nil
 		}
@@ -71,6 +77,19 @@ func (u *upkeep) makePartitions(ctx context.Context) {
 	}
 	if err != nil && ctx.Err() == nil {
 		u.env.Logger.WarnContext(ctx, "old days of the archive were not dropped; tried again in an hour", "error", err)
+	}
+}
+
+// dropOldAcks drops what is too old in small bites, so that no statement takes long.
+func (u *upkeep) dropOldAcks(ctx context.Context) {
+	for range acksBites {
+		dropped, err := u.parts.settlement.DropOldAcks(ctx, time.Now(), acksBite)
+		if err != nil && ctx.Err() == nil {
+			u.env.Logger.WarnContext(ctx, "old samples of acknowledgements were not dropped; tried again in an hour", "error", err)
+		}
+		if err != nil || dropped < acksBite {
+			return
+		}
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/fenflow/fenflow/pkg/replay"
 	"github.com/fenflow/fenflow/pkg/settle"
 	"github.com/fenflow/fenflow/pkg/store"
+	"github.com/fenflow/fenflow/pkg/subscribers"
 )
 
 // worker is the role with everything wired.
@@ -33,6 +34,7 @@ type worker struct {
 	replays   *replay.Service
 	commands  *command.Service
 	certs     *certificates.Service
+	told      *subscribers.Keeper
 	proof     *proof
 	upkeep    *upkeep
 }
@@ -74,6 +76,10 @@ func wire(env boot.Env, p parts, known *merchants) *worker {
 		NotifyURL: known.notifyURL, Retryable: store.Retryable, Now: time.Now, Nonce: rand.Text,
 		Log: log, Registry: registry,
 	})
+	w.told = subscribers.New(subscribers.Options{
+		Books: p.settlement, Broker: p.bus, Known: func(id pay.MchID) bool { _, is := known.Credentials(id); return is }, Retryable: store.Retryable, Log: log,
+	})
+	p.bus.OnReconnect(w.told.Wake)
 	w.proof = newProof(p, env)
 	w.upkeep = newUpkeep(p, env)
 	return w
@@ -113,6 +119,8 @@ func (w *worker) run(ctx context.Context) error {
 	begin("answer reads of histories", w.serve(bus.RequestReadHistory, w.commands.ReadHistory))
 	begin("answer reads of refunds", w.serve(bus.RequestReadRefund, w.commands.ReadRefund))
 	begin("answer reads of commands", w.serve(bus.RequestReadCommand, w.commands.ReadCommand))
+	begin("subscribers", w.told.Run)
+	begin("answer operators about subscribers", w.serve(bus.RequestOperateSubscriber, w.told.Operate))
 	begin("durability", w.proof.keep)
 	begin("upkeep", w.upkeep.keep)
 	begin("answer checks", w.afterProof(w.serve(bus.RequestActCheck, w.commands.ActCheck)))

@@ -48,9 +48,10 @@ WITH moved AS (
     RETURNING 1
 ), odd AS (
     INSERT INTO anomalies (mchid, transaction_id, kind, out_trade_no, policy, state, expected_fen, actual_fen, observed_at,
-                           out_refund_no, decided_at)
+                           out_refund_no, decision, decided_by, decided_at)
     SELECT a.mchid, a.transaction_id, a.kind, a.out_trade_no, a.policy, a.state, a.expected_fen, a.actual_fen, a.observed_at,
-           a.out_refund_no, CASE WHEN a.state <> 'open' THEN a.observed_at END
+           a.out_refund_no, CASE WHEN a.state = 'open' THEN '' ELSE 'accept' END, CASE WHEN a.state = 'open' THEN '' ELSE 'policy' END,
+           CASE WHEN a.state <> 'open' THEN a.observed_at END
     FROM unnest($54::text[], $55::text[], $56::text[], $57::text[], $58::text[], $59::text[], $60::bigint[], $61::bigint[],
                 $62::timestamptz[], $63::text[])
         AS a (mchid, transaction_id, kind, out_trade_no, policy, state, expected_fen, actual_fen, observed_at, out_refund_no)

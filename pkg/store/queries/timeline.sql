@@ -33,7 +33,7 @@ SELECT 5, a.at, 'audit', a.action, '', '', '', 0, coalesce(a.detail ->> 'transac
        CASE WHEN a.action LIKE 'refund.%' THEN a.subject ELSE coalesce(a.detail ->> 'out_refund_no', '') END,
        NULL, '', '', NULL, NULL, 0, '', a.actor, coalesce(a.detail ->> 'reason', '')
 FROM audit AS a
-WHERE a.mchid = $1 AND a.subject = $2 AND a.action NOT LIKE 'refund.%' AND a.action NOT LIKE 'dead\_letter.%'
+WHERE a.mchid = $1 AND a.subject = $2 AND a.action NOT LIKE 'refund.%' AND a.action NOT LIKE 'dead\_letter.%' AND a.action NOT LIKE 'subscriber.%'
 UNION ALL
 SELECT 5, a.at, 'audit', a.action, '', '', '', 0, '', r.out_refund_no, NULL, '', '', NULL, NULL, 0, '', a.actor, coalesce(a.detail ->> 'reason', '')
 FROM refunds AS r JOIN audit AS a ON a.mchid = r.mchid AND a.subject = r.out_refund_no

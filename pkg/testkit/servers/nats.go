@@ -104,6 +104,22 @@ func (n *NATS) Restart() error {
 	return nil
 }
 
+// Reload has the running server read its configuration again, as SIGHUP does:
+// users and accounts change, connections that may stay do.
+func (n *NATS) Reload() error {
+	if n.server == nil {
+		return errors.New("reload NATS: it does not run")
+	}
+	options, err := n.serverOptions()
+	if err != nil {
+		return err
+	}
+	if err := n.server.ReloadOptions(options); err != nil {
+		return fmt.Errorf("reload NATS: %w", err)
+	}
+	return nil
+}
+
 // Close stops the server for good. The store is the caller's to remove.
 func (n *NATS) Close() error {
 	return errors.Join(n.Stop(), n.free())

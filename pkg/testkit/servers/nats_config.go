@@ -1,9 +1,11 @@
 package servers
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -24,7 +26,11 @@ func (n *NATS) serverOptions() (*server.Options, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the configuration: %w", err)
 		}
-		if err := options.ProcessConfigString(withVariables(string(text), n.options.Environment)); err != nil {
+		whole, err := withIncludes(string(text), filepath.Dir(n.options.ConfigFile))
+		if err != nil {
+			return nil, fmt.Errorf("read the configuration %s: %w", n.options.ConfigFile, err)
+		}
+		if err := options.ProcessConfigString(withVariables(whole, n.options.Environment)); err != nil {
 			return nil, fmt.Errorf("read the configuration %s: %w", n.options.ConfigFile, err)
 		}
 	}
@@ -51,6 +57,25 @@ func withVariables(text string, values map[string]string) string {
 		}
 	}
 	return head.String() + text
+}
+
+// includeShape is a line of a configuration that takes in another file.
+var includeShape = regexp.MustCompile(`(?m)^[ \t]*include[ \t]+["']?([^"'\s]+)["']?[ \t]*$`)
+
+// withIncludes puts the files that a configuration takes in where it names them:
+// NATS looks beside the file that it reads, and it is given a text.
+func withIncludes(text, dir string) (string, error) {
+	var failed error
+	whole := includeShape.ReplaceAllStringFunc(text, func(line string) string {
+		file := includeShape.FindStringSubmatch(line)[1]
+		if !filepath.IsAbs(file) {
+			file = filepath.Join(dir, file)
+		}
+		included, err := os.ReadFile(file)
+		failed = errors.Join(failed, err)
+		return string(included) + "\n"
+	})
+	return whole, failed
 }
 
 // natsLog keeps warnings and errors and drops the rest.

@@ -125,3 +125,32 @@ func TestNATS_names_the_variable_that_is_missing(t *testing.T) {
 	_, err := servers.StartNATS(servers.NATSOptions{StoreDir: t.TempDir(), ConfigFile: configuration(t)})
 	require.ErrorContains(t, err, "FENFLOW_TEST_WORKER_PASSWORD")
 }
+
+func TestNATS_reads_included_files_and_reads_them_again_when_told(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	conf, more := filepath.Join(dir, "nats.conf"), filepath.Join(dir, "more.conf")
+	require.NoError(t, os.WriteFile(conf, []byte("accounts {\n  A {users: [{user: a, password: pw-a}]}\n  include \"more.conf\"\n}\n"), 0o600))
+	_, err := servers.StartNATS(servers.NATSOptions{StoreDir: t.TempDir(), ConfigFile: conf})
+	require.ErrorContains(t, err, "more.conf")
+	require.NoError(t, os.WriteFile(more, []byte("# nobody yet\n"), 0o600))
+	n := startNATS(t, servers.NATSOptions{ConfigFile: conf})
+	stays, err := nats.Connect(n.URL(), nats.UserInfo("a", "pw-a"), nats.NoReconnect())
+	require.NoError(t, err)
+	defer stays.Close()
+	_, err = nats.Connect(n.URL(), nats.UserInfo("b", "pw-b"))
+	require.ErrorIs(t, err, nats.ErrAuthorization)
+
+	require.NoError(t, os.WriteFile(more, []byte("B {users: [{user: b, password: pw-b}]}\n"), 0o600))
+	require.NoError(t, n.Reload())
+	b, err := nats.Connect(n.URL(), nats.UserInfo("b", "pw-b"))
+	require.NoError(t, err)
+	b.Close()
+	require.NoError(t, stays.Flush(), "who was there stays")
+
+	require.NoError(t, os.WriteFile(more, []byte("B {users: ["), 0o600))
+	require.Error(t, n.Reload(), "what cannot be read changes nothing")
+	require.NoError(t, stays.Flush())
+	require.NoError(t, n.Stop())
+	require.ErrorContains(t, n.Reload(), "does not run")
+}
