@@ -32,7 +32,7 @@ import (
 //	mask REGEXP TEXT        prints the last stdout with what matches replaced; $1 is a group
 func TestSubscriberSessions(t *testing.T) {
 	t.Parallel()
-	stack := startStack(t)
+	stack := startStack(t, func(*devstack.Options) {})
 	params := stackParams(stack, "testdata/subscribers")
 	params.Cmds["accounts"] = func(ts *testscript.TestScript, _ bool, args []string) { accounts(ts, stack, args) }
 	params.Cmds["receive"] = func(ts *testscript.TestScript, _ bool, args []string) { receive(ts, stack, args) }

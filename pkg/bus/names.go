@@ -44,6 +44,11 @@ const (
 // merchant's secret or the broker.
 const (
 	RequestOperateSubscriber = "fenflow.operate.subscriber"
+	RequestOperateKeys       = "fenflow.operate.keys"     // which keys each merchant has
+	RequestOperateMerchant   = "fenflow.operate.merchant" // one merchant's keys against its stored traffic
+	RequestOperateRejected   = "fenflow.operate.rejected" // samples of what was turned away
+	RequestOperateReverify   = "fenflow.operate.reverify" // whether they would pass now
+	RequestOperatePublish    = "fenflow.operate.publish"  // those that do, to be settled
 )
 
 // The durable consumers of the lanes, without which nothing in NOTIFY counts as settled.

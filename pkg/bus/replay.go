@@ -15,10 +15,17 @@ import (
 // lane settles slowly, a pack at a time.
 const maxReplayPack = 50
 
-// PublishReplay puts envelopes, as they once arrived, on the replay lane, and gives
+// PublishReplay puts one envelope on the replay lane, as it is: the worker that takes it
+// verifies it as it does any other. It returns nil after the PubAck.
+func (b *Bus) PublishReplay(ctx context.Context, env wechatpay.Envelope) error {
+	_, err := b.PublishReplays(ctx, []wechatpay.Envelope{env})
+	return err
+}
+
+// PublishReplays puts envelopes, as they once arrived, on the replay lane, and gives
 // the position of the last: once the lane has acknowledged that, all are settled.
 // After an error some of them may be on the lane; to repeat it does no harm.
-func (b *Bus) PublishReplay(ctx context.Context, envelopes []wechatpay.Envelope) (last uint64, err error) {
+func (b *Bus) PublishReplays(ctx context.Context, envelopes []wechatpay.Envelope) (last uint64, err error) {
 	var records [][]byte
 	size := packHead
 	send := func() error {

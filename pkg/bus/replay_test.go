@@ -19,14 +19,14 @@ func envelopes(n int) []wechatpay.Envelope {
 	return all
 }
 
-func TestPublishReplay_keeps_every_byte_and_its_lane_tells_when_all_is_settled(t *testing.T) {
+func TestPublishReplays_keeps_every_byte_and_its_lane_tells_when_all_is_settled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	sent := envelopes(120)
 	sent[7].Body = make([]byte, 120<<10)
 	sent[8].Body = make([]byte, 120<<10)
 	sent[9].Body = make([]byte, 120<<10)
-	last, err := w.worker.PublishReplay(t.Context(), sent)
+	last, err := w.worker.PublishReplays(t.Context(), sent)
 	require.NoError(t, err)
 	require.Equal(t, w.stream(t, StreamNotify).State.LastSeq, last)
 	require.Greater(t, last, uint64(3), "no pack holds more than fifty, or more bytes than a pack may")
@@ -58,7 +58,7 @@ func TestPublishReplay_keeps_every_byte_and_its_lane_tells_when_all_is_settled(t
 	lane, err := w.worker.ReplayLane(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, last, lane.Acknowledged)
-	again, err := w.worker.PublishReplay(t.Context(), sent[:1])
+	again, err := w.worker.PublishReplays(t.Context(), sent[:1])
 	require.NoError(t, err)
 	require.Equal(t, last+2, again)
 	require.Eventually(t, func() bool {
@@ -67,14 +67,14 @@ func TestPublishReplay_keeps_every_byte_and_its_lane_tells_when_all_is_settled(t
 	}, soon, often)
 }
 
-func TestPublishReplay_says_that_the_broker_is_away(t *testing.T) {
+func TestPublishReplays_says_that_the_broker_is_away(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	last, err := w.worker.PublishReplay(t.Context(), nil)
+	last, err := w.worker.PublishReplays(t.Context(), nil)
 	require.NoError(t, err)
 	require.Zero(t, last)
 	require.NoError(t, w.server.Stop())
-	_, err = w.worker.PublishReplay(t.Context(), envelopes(1))
+	_, err = w.worker.PublishReplays(t.Context(), envelopes(1))
 	require.Error(t, err)
 	_, err = w.worker.ReplayLane(shortly(t))
 	require.Error(t, err)

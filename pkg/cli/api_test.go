@@ -117,6 +117,28 @@ func readyAnswers(t *testing.T) http.Handler {
 	})
 	mux.HandleFunc("POST /operator/v1/dead-letters/{id}/discard", file("discarded.json"))
 	mux.HandleFunc("GET /operator/v1/audit", file("audit.json"))
+	mux.HandleFunc("GET /operator/v1/rejected", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("reason") == "unknown_serial" {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"samples":[{"sequence":8,"mchid":"1900000109","reason":"unknown_serial","detail":"","received_at":"2026-03-02T08:00:00Z","bytes":5}]}`)
+			return
+		}
+		file("rejected.json")(w, r)
+	})
+	mux.HandleFunc("GET /operator/v1/rejected/7", file("sample.json"))
+	mux.HandleFunc("GET /operator/v1/rejected-verdicts", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("sequence") == "8" {
+			file("unpublished.json")(w, r)
+			return
+		}
+		file("verdicts.json")(w, r)
+	})
+	mux.HandleFunc("POST /operator/v1/rejected-publications", file("unpublished.json"))
+	mux.HandleFunc("GET /operator/v1/notifications", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"notifications":[],"next_cursor":"bGF0ZXI"}`)
+	})
+	mux.HandleFunc("GET /operator/v1/notifications/{id}", file("notification.json"))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "); {
 		case token != reader && token != operator:

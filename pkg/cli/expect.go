@@ -17,8 +17,8 @@ const maxInputBytes = 512 << 20
 func (c *commandLine) input(flag, name string) ([]byte, error) {
 	from := io.Reader(strings.NewReader(""))
 	if name == "-" {
-		if c.Input != nil {
-			from = c.Input
+		if c.Pipe != nil {
+			from = c.Pipe
 		}
 	} else {
 		f, err := os.Open(name)

@@ -238,7 +238,7 @@ func TestDryRun_puts_the_messages_of_an_order_together(t *testing.T) {
 	run := func(input string, args ...string) string {
 		var out, errs bytes.Buffer
 		exit := cli.Run(context.WithoutCancel(t.Context()), cli.Deps{
-			Stdout: &out, Stderr: &errs, Input: strings.NewReader(input), Lookup: func(name string) (string, bool) { v, ok := env[name]; return v, ok },
+			Stdout: &out, Stderr: &errs, Pipe: strings.NewReader(input), Lookup: func(name string) (string, bool) { v, ok := env[name]; return v, ok },
 		}, args)
 		require.Zero(t, exit, errs.String()+out.String())
 		return out.String()
@@ -285,7 +285,7 @@ func TestExpect_does_not_stop_at_what_it_moved_itself(t *testing.T) {
 	require.NoError(t, err)
 	env := map[string]string{"FENFLOW_URL": console.URL, "FENFLOW_TOKEN": operator}
 	var out bytes.Buffer
-	exit := cli.Run(t.Context(), cli.Deps{Stdout: &out, Stderr: &out, Input: bytes.NewReader(document), Lookup: func(name string) (string, bool) { v, ok := env[name]; return v, ok }},
+	exit := cli.Run(t.Context(), cli.Deps{Stdout: &out, Stderr: &out, Pipe: bytes.NewReader(document), Lookup: func(name string) (string, bool) { v, ok := env[name]; return v, ok }},
 		[]string{"dead-letter", "replay", "--expect", "-", "--reason", "x", "--json"})
 	require.Zero(t, exit, out.String())
 	require.Len(t, orders, 2)

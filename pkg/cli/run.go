@@ -19,7 +19,7 @@ import (
 // Deps are what the command line needs from the process around it.
 type Deps struct {
 	Stdin    io.Reader // somebody who can be asked; nil: nobody
-	Input    io.Reader // what is piped in; nil: nothing
+	Pipe     io.Reader // stdin, for commands that read a file named -
 	Stdout   io.Writer
 	Stderr   io.Writer
 	Lookup   func(string) (string, bool)
@@ -93,6 +93,7 @@ func (c *commandLine) root() *cobra.Command {
 	flags.BoolVar(&c.json, "json", c.json, "print one JSON document on stdout")
 	root.AddCommand(c.status(), c.order(), c.deadLetter(), c.replayArchived(), c.anomaly(), c.audit())
 	root.AddCommand(c.subscriber())
+	root.AddCommand(c.merchant(), c.notification(), c.rejected())
 	root.AddCommand(c.console(), c.token())
 	root.AddCommand(c.migrate(), c.config(), c.key(), c.explain(), c.health(), c.version())
 	return root

@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"fenflow": func() {
 			os.Exit(cli.Run(context.Background(), cli.Deps{
-				Input: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Lookup: os.LookupEnv, Environ: os.Environ(),
+				Pipe: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Lookup: os.LookupEnv, Environ: os.Environ(),
 				Random: rand.Reader, Build: boot.Build{Version: "v1.2.3", Go: "go1.26.8"}, Migrator: database{},
 			}, os.Args[1:]))
 		},

@@ -44,6 +44,7 @@ func (c *commandLine) statusText(s operatorapi.Status) string {
 	if len(gears) > 0 {
 		said += "\n" + c.grid([]string{"MERCHANT", "NOTIFICATIONS ARE WATCHED"}, gears...)
 	}
+	said += c.keysText(&s)
 	if len(sweeps) > 0 {
 		said += "\n" + c.grid([]string{"SWEEP", "BEGAN", "AT"}, sweeps...)
 	}

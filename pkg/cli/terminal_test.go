@@ -67,9 +67,16 @@ func TestTerminal_is_never_given_what_a_stranger_wrote(t *testing.T) {
 		{"order", "show", "TEA|*3"},
 		{"dead-letter", "show", "0195563c-7d00-7000-8000-000000000009"},
 		{"dead-letter", "show", "0195563c-7d00-7000-8000-000000000009", "--body", "-"},
+		{"rejected", "ls"},
+		{"rejected", "show", "7"},
+		{"rejected", "show", "7", "--body", "-"},
+		{"rejected", "reverify", "7"},
+		{"rejected", "reverify", "8"},
+		{"notification", "show", "0195563c-7d00-7000-8000-000000000009"},
 	} {
 		exit, stdout, stderr := session(t, terminal, map[string]string{"NO_COLOR": "1"}, args...)
-		require.Zero(t, exit, stderr)
+		require.Contains(t, []int{0, 5}, exit, stderr)
+		require.NotEmpty(t, stdout)
 		require.NotContains(t, stdout, "\x1b")
 		require.NotContains(t, stdout, "\u202e")
 	}
@@ -98,6 +105,37 @@ func TestReplay_asks_at_a_terminal(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestReverify_asks_at_a_terminal_and_tells_what_was_not_published(t *testing.T) {
+	t.Parallel()
+	may := map[string]string{"FENFLOW_TOKEN": operator, "NO_COLOR": "1"}
+	at := func(stdin string) func(*cli.Deps) {
+		return func(d *cli.Deps) { d.Terminal, d.Stdin = true, strings.NewReader(stdin) }
+	}
+	exit, stdout, stderr := session(t, at("n\n"), may, "rejected", "reverify", "--where", "reason=bad_signature", "--publish", "--reason", "x")
+	require.Equal(t, 5, exit, stderr)
+	require.NotContains(t, stderr, "[y/N]", "nothing passes: there is nothing to ask")
+	require.Contains(t, stdout, "1 sample: 0 would pass, 1 would be refused again, 0 published.")
+
+	ask := []string{"rejected", "reverify", "--where", "reason=unknown_serial", "--publish", "--reason", "x"}
+	exit, stdout, stderr = session(t, at("n\n"), may, ask...)
+	require.Equal(t, 5, exit)
+	require.Contains(t, stderr, "Publish 1 notification of 1 sample? [y/N] ")
+	require.Equal(t, "Nothing was published.\n", stdout)
+	exit, stdout, _ = session(t, at("y\n"), may, ask...)
+	require.Equal(t, 7, exit)
+	require.Contains(t, stdout, "not published: the broker is away")
+
+	exit, stdout, stderr = session(t, func(*cli.Deps) {}, may, "rejected", "reverify", "8", "--publish", "--reason", "x")
+	require.Equal(t, 7, exit, stderr)
+	require.Contains(t, stdout, "not published: the broker is away")
+	exit, _, stderr = session(t, func(*cli.Deps) {}, nil, "rejected", "reverify", "8", "--publish", "--reason", "x")
+	require.Equal(t, 6, exit, "a token of role read")
+	require.Contains(t, stderr, "FEN-3008")
+	exit, stdout, _ = session(t, func(*cli.Deps) {}, nil, "notification", "ls")
+	require.Zero(t, exit)
+	require.Contains(t, stdout, "None among the latest.\nThere are more")
 }
 
 func TestReplay_stops_where_it_is(t *testing.T) {

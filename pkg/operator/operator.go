@@ -18,6 +18,7 @@ type Books interface {
 	Orders
 	Stories
 	Letters
+	Replayables
 	Archive
 	Anomalies
 	Audits
@@ -81,6 +82,9 @@ func New(o Options) *API {
 	a.routeReplays(r)
 	a.routeAnomalies(r)
 	a.routeSubscribers(r)
+	a.routeMerchants(r)
+	a.routeNotifications(r)
+	a.routeRejected(r)
 	a.router = r
 	return a
 }

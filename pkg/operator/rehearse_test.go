@@ -60,7 +60,7 @@ func (h *hall) Request(ctx context.Context, subject string, data []byte, _ time.
 	return nil, errors.New("nobody serves " + subject)
 }
 
-func (h *hall) PublishReplay(_ context.Context, envelopes []wechatpay.Envelope) (uint64, error) {
+func (h *hall) PublishReplays(_ context.Context, envelopes []wechatpay.Envelope) (uint64, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.lane = append(h.lane, envelopes...)

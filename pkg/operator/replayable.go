@@ -8,13 +8,13 @@ import (
 	"github.com/fenflow/fenflow/pkg/pay"
 )
 
-// Archive lists what WeChat Pay sent.
-type Archive interface {
+// Replayables lists what WeChat Pay sent and can be settled again.
+type Replayables interface {
 	ListReplayable(ctx context.Context, f pay.ArchiveFilter) ([]pay.Delivery, error)
 	CountReplayable(ctx context.Context, f pay.ArchiveFilter) (int, error)
 }
 
-type notificationDocument struct {
+type replayableDocument struct {
 	DeliveryID string    `json:"delivery_id"`
 	MchID      string    `json:"mchid"`
 	Kind       string    `json:"kind"`
@@ -24,14 +24,14 @@ type notificationDocument struct {
 }
 
 type replayablePage struct {
-	Notifications []notificationDocument `json:"notifications"`
-	Count         *int                   `json:"count,omitempty"`
-	NextCursor    string                 `json:"next_cursor,omitempty"`
+	Notifications []replayableDocument `json:"notifications"`
+	Count         *int                 `json:"count,omitempty"`
+	NextCursor    string               `json:"next_cursor,omitempty"`
 }
 
 func (a *API) listReplayable(w http.ResponseWriter, c *call) error {
 	q := c.query
-	after := q.cursor("notifications", func(c cursor) bool { return uuidShape.MatchString(c.ID) })
+	after := q.cursor("replayable", func(c cursor) bool { return uuidShape.MatchString(c.ID) })
 	f := pay.ArchiveFilter{MchID: q.mchid(), Since: q.since(), Until: q.instant("until"), AfterID: pay.DeliveryID(after.ID)}
 	limit := q.limit()
 	f.Limit = limit + 1 // the one more says whether there is another page
@@ -51,10 +51,10 @@ func (a *API) listReplayable(w http.ResponseWriter, c *call) error {
 		d.Count = &count
 	}
 	notifications, d.NextCursor = page(notifications, limit, func(n pay.Delivery) cursor {
-		return cursor{Of: "notifications", At: n.ReceivedAt, ID: string(n.ID)}
+		return cursor{Of: "replayable", At: n.ReceivedAt, ID: string(n.ID)}
 	})
-	d.Notifications = each(notifications, func(n pay.Delivery) notificationDocument {
-		return notificationDocument{string(n.ID), string(n.MchID), string(n.Kind), n.ReceivedAt, n.EventType, string(n.OutTradeNo)}
+	d.Notifications = each(notifications, func(n pay.Delivery) replayableDocument {
+		return replayableDocument{string(n.ID), string(n.MchID), string(n.Kind), n.ReceivedAt, n.EventType, string(n.OutTradeNo)}
 	})
 	return answer(w, d)
 }

@@ -24,6 +24,8 @@ type statusDocument struct {
 	Outbox        queueDocument      `json:"outbox"`
 	AnomaliesOpen int                `json:"anomalies_open"`
 	Sweeps        []sweepDocument    `json:"sweeps"`
+	Keys          []keyStatus        `json:"keys,omitempty"`
+	KeysUnknown   string             `json:"keys_unknown,omitempty"`
 }
 
 type merchantDocument struct {
@@ -68,6 +70,7 @@ func (a *API) status(w http.ResponseWriter, c *call) error {
 	for _, kind := range slices.Sorted(maps.Keys(o.Sweeps)) {
 		d.Sweeps = append(d.Sweeps, sweepDocument{kind, o.Sweeps[kind]})
 	}
+	d.Keys, d.KeysUnknown = a.keyStatuses(c.Context())
 	return answer(w, d)
 }
 

@@ -37,6 +37,20 @@ const (
 	AnomalyStateRefunded AnomalyState = "refunded"
 )
 
+// Defines values for DeliveryKind.
+const (
+	Answer         DeliveryKind = "answer"
+	NotifyV2Pay    DeliveryKind = "notify_v2_pay"
+	NotifyV2Refund DeliveryKind = "notify_v2_refund"
+	NotifyV3       DeliveryKind = "notify_v3"
+)
+
+// Defines values for ExpiryWhat.
+const (
+	ExpiryWhatAPICertificate      ExpiryWhat = "api_certificate"
+	ExpiryWhatPlatformCertificate ExpiryWhat = "platform_certificate"
+)
+
 // Defines values for FoundBy.
 const (
 	FoundByDeliveryID     FoundBy = "delivery_id"
@@ -48,15 +62,29 @@ const (
 	FoundByTransactionID  FoundBy = "transaction_id"
 )
 
+// Defines values for KeyKind.
+const (
+	KeyKindAPIV2Key            KeyKind = "api_v2_key"
+	KeyKindPlatformCertificate KeyKind = "platform_certificate"
+	KeyKindPublicKey           KeyKind = "public_key"
+)
+
+// Defines values for KeyState.
+const (
+	KeyStateCurrent KeyState = "current"
+	KeyStateLater   KeyState = "later"
+	KeyStateRetired KeyState = "retired"
+)
+
 // Defines values for LetterReason.
 const (
-	BadSignature    LetterReason = "bad_signature"
-	DecryptFailed   LetterReason = "decrypt_failed"
-	Internal        LetterReason = "internal"
-	Malformed       LetterReason = "malformed"
-	Mismatch        LetterReason = "mismatch"
-	UnknownMerchant LetterReason = "unknown_merchant"
-	UnknownOrder    LetterReason = "unknown_order"
+	LetterReasonBadSignature    LetterReason = "bad_signature"
+	LetterReasonDecryptFailed   LetterReason = "decrypt_failed"
+	LetterReasonInternal        LetterReason = "internal"
+	LetterReasonMalformed       LetterReason = "malformed"
+	LetterReasonMismatch        LetterReason = "mismatch"
+	LetterReasonUnknownMerchant LetterReason = "unknown_merchant"
+	LetterReasonUnknownOrder    LetterReason = "unknown_order"
 )
 
 // Defines values for LetterState.
@@ -66,6 +94,63 @@ const (
 	LetterStateReplaying LetterState = "replaying"
 	LetterStateResolved  LetterState = "resolved"
 	LetterStateWaiting   LetterState = "waiting"
+)
+
+// Defines values for MerchantCheckCiphersSetting.
+const (
+	APIV2KeyFiles MerchantCheckCiphersSetting = "api_v2_key_files"
+	APIV3KeyFiles MerchantCheckCiphersSetting = "api_v3_key_files"
+)
+
+// Defines values for MerchantCheckFindingsCheck.
+const (
+	MerchantCheckFindingsCheckDecryption MerchantCheckFindingsCheck = "decryption"
+	MerchantCheckFindingsCheckExpiry     MerchantCheckFindingsCheck = "expiry"
+	MerchantCheckFindingsCheckKeys       MerchantCheckFindingsCheck = "keys"
+	MerchantCheckFindingsCheckLive       MerchantCheckFindingsCheck = "live"
+	MerchantCheckFindingsCheckModes      MerchantCheckFindingsCheck = "modes"
+	MerchantCheckFindingsCheckRehearsal  MerchantCheckFindingsCheck = "rehearsal"
+	MerchantCheckFindingsCheckTraffic    MerchantCheckFindingsCheck = "traffic"
+)
+
+// Defines values for MerchantCheckFindingsLevel.
+const (
+	Fail MerchantCheckFindingsLevel = "fail"
+	Note MerchantCheckFindingsLevel = "note"
+	Ok   MerchantCheckFindingsLevel = "ok"
+)
+
+// Defines values for MerchantCheckKeysKind.
+const (
+	MerchantCheckKeysKindAPIV2Key            MerchantCheckKeysKind = "api_v2_key"
+	MerchantCheckKeysKindPlatformCertificate MerchantCheckKeysKind = "platform_certificate"
+	MerchantCheckKeysKindPublicKey           MerchantCheckKeysKind = "public_key"
+)
+
+// Defines values for MerchantCheckKeysState.
+const (
+	MerchantCheckKeysStateCurrent MerchantCheckKeysState = "current"
+	MerchantCheckKeysStateLater   MerchantCheckKeysState = "later"
+	MerchantCheckKeysStateRetired MerchantCheckKeysState = "retired"
+)
+
+// Defines values for MerchantCheckModesMode.
+const (
+	MerchantCheckModesModePlatformCertificate MerchantCheckModesMode = "platform_certificate"
+	MerchantCheckModesModePublicKey           MerchantCheckModesMode = "public_key"
+)
+
+// Defines values for MerchantKeysGear.
+const (
+	MerchantKeysGearRelaxed MerchantKeysGear = "relaxed"
+	MerchantKeysGearTight   MerchantKeysGear = "tight"
+	MerchantKeysGearUnknown MerchantKeysGear = "unknown"
+)
+
+// Defines values for MerchantKeysProtocol.
+const (
+	V2 MerchantKeysProtocol = "v2"
+	V3 MerchantKeysProtocol = "v3"
 )
 
 // Defines values for MomentKind.
@@ -114,6 +199,14 @@ const (
 	Unchanged RehearsedOutcome = "unchanged"
 )
 
+// Defines values for RejectedFor.
+const (
+	RejectedForBadSignature  RejectedFor = "bad_signature"
+	RejectedForMalformed     RejectedFor = "malformed"
+	RejectedForTimestamp     RejectedFor = "timestamp"
+	RejectedForUnknownSerial RejectedFor = "unknown_serial"
+)
+
 // Defines values for StatusMerchantsGear.
 const (
 	StatusMerchantsGearRelaxed StatusMerchantsGear = "relaxed"
@@ -135,12 +228,18 @@ const (
 
 // Defines values for Told.
 const (
-	Acknowledged  Told = "acknowledged"
-	BeforeStart   Told = "before_start"
-	NotPublished  Told = "not_published"
-	NotSubscribed Told = "not_subscribed"
-	NotYet        Told = "not_yet"
-	Unknown       Told = "unknown"
+	ToldAcknowledged  Told = "acknowledged"
+	ToldBeforeStart   Told = "before_start"
+	ToldNotPublished  Told = "not_published"
+	ToldNotSubscribed Told = "not_subscribed"
+	ToldNotYet        Told = "not_yet"
+	ToldUnknown       Told = "unknown"
+)
+
+// Defines values for CheckMerchantParamsOnly.
+const (
+	PlatformCertificate CheckMerchantParamsOnly = "platform_certificate"
+	PublicKey           CheckMerchantParamsOnly = "public_key"
 )
 
 // Anomaly defines model for Anomaly.
@@ -253,6 +352,9 @@ type Decision struct {
 	} `json:"refund,omitempty"`
 }
 
+// DeliveryKind defines model for DeliveryKind.
+type DeliveryKind string
+
 // Discard In the answer to a discard; who and why are absent of a letter that was discarded by hand in the database.
 type Discard struct {
 	Actor *string `json:"actor,omitempty"`
@@ -272,8 +374,51 @@ type ExpectedOrder struct {
 	Sequence int64 `json:"sequence"`
 }
 
+// Expiry What expires first. A certificate that has a successor does not count.
+type Expiry struct {
+	DaysLeft  int        `json:"days_left"`
+	ExpiresAt time.Time  `json:"expires_at"`
+	ID        string     `json:"id"`
+	What      ExpiryWhat `json:"what"`
+}
+
+// ExpiryWhat defines model for Expiry.What.
+type ExpiryWhat string
+
 // FoundBy What the given number is.
 type FoundBy string
+
+// Key defines model for Key.
+type Key struct {
+	DaysLeft *int `json:"days_left,omitempty"`
+
+	// ExpiresAt of certificates
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+
+	// KeyID PUB_KEY_ID_…, a serial, or apiv2#1 for the first shared key of protocol v2
+	KeyID string  `json:"key_id"`
+	Kind  KeyKind `json:"kind"`
+
+	// State a retired one verifies what came while it was valid
+	State KeyState `json:"state"`
+}
+
+// KeyKind defines model for Key.Kind.
+type KeyKind string
+
+// KeyState a retired one verifies what came while it was valid
+type KeyState string
+
+// KeyFailure defines model for KeyFailure.
+type KeyFailure struct {
+	DeliveryID string `json:"delivery_id"`
+	Detail     string `json:"detail"`
+
+	// KeyID that it names
+	KeyID      *string   `json:"key_id,omitempty"`
+	Reason     string    `json:"reason"`
+	ReceivedAt time.Time `json:"received_at"`
+}
 
 // Letter defines model for Letter.
 type Letter struct {
@@ -350,6 +495,181 @@ type LetterWithBytes struct {
 	TransactionID  *string           `json:"transaction_id,omitempty"`
 }
 
+// MerchantApp defines model for MerchantApp.
+type MerchantApp struct {
+	Appid string `json:"appid"`
+	Kind  string `json:"kind"`
+}
+
+// MerchantCertificate The merchant's own certificate, which signs our calls.
+type MerchantCertificate struct {
+	DaysLeft *int `json:"days_left,omitempty"`
+
+	// ExpiresAt known where client_certificate_file is configured
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+	Serial    string     `json:"serial"`
+}
+
+// MerchantCheck defines model for MerchantCheck.
+type MerchantCheck struct {
+	// Asked so many of the latest notifications were to be looked at
+	Asked int       `json:"asked"`
+	At    time.Time `json:"at"`
+
+	// BothModesPass notifications pass whichever kind WeChat Pay signs with
+	BothModesPass bool `json:"both_modes_pass"`
+
+	// Ciphers The shared keys that decrypt, by their place in the configuration.
+	Ciphers []struct {
+		Decrypted int        `json:"decrypted"`
+		LastAt    *time.Time `json:"last_at,omitempty"`
+
+		// Place from 1
+		Place   int                         `json:"place"`
+		Setting MerchantCheckCiphersSetting `json:"setting"`
+	} `json:"ciphers"`
+
+	// Cut there was no time for more
+	Cut *bool `json:"cut,omitempty"`
+
+	// Failed that do not verify or decrypt now
+	Failed   int          `json:"failed"`
+	Failures []KeyFailure `json:"failures"`
+
+	// Findings What follows, each thing with what to do.
+	Findings []struct {
+		Check MerchantCheckFindingsCheck `json:"check"`
+		Fix   *string                    `json:"fix,omitempty"`
+		Level MerchantCheckFindingsLevel `json:"level"`
+		Text  string                     `json:"text"`
+	} `json:"findings"`
+
+	// Keys The merchant's keys, and what each verified.
+	Keys []struct {
+		DaysLeft  *int                  `json:"days_left,omitempty"`
+		ExpiresAt *time.Time            `json:"expires_at,omitempty"`
+		KeyID     string                `json:"key_id"`
+		Kind      MerchantCheckKeysKind `json:"kind"`
+
+		// LastVerifiedAt when the latest of them was received
+		LastVerifiedAt *time.Time             `json:"last_verified_at,omitempty"`
+		State          MerchantCheckKeysState `json:"state"`
+		Verified       int                    `json:"verified"`
+	} `json:"keys"`
+
+	// Live One call to WeChat Pay, signed with the merchant's own key.
+	Live *struct {
+		Accepted bool `json:"accepted"`
+
+		// AnsweredWith the key that signed the answer
+		AnsweredWith *string `json:"answered_with,omitempty"`
+		Detail       string  `json:"detail"`
+		RequestID    *string `json:"request_id,omitempty"`
+
+		// Verified the answer was signed, and rightly
+		Verified bool `json:"verified"`
+	} `json:"live,omitempty"`
+
+	// Looked so many were
+	Looked   int          `json:"looked"`
+	Merchant MerchantKeys `json:"merchant"`
+
+	// Modes The two kinds of keys that WeChat Pay signs with.
+	Modes []struct {
+		// Alone What would become of the messages of protocol v3.
+		Alone          RehearsalOutcome       `json:"alone"`
+		LastVerifiedAt *time.Time             `json:"last_verified_at,omitempty"`
+		Mode           MerchantCheckModesMode `json:"mode"`
+
+		// Ready there is a key of this kind that is valid now
+		Ready    bool `json:"ready"`
+		Verified int  `json:"verified"`
+	} `json:"modes"`
+	NewestAt *time.Time `json:"newest_at,omitempty"`
+
+	// Ok no finding is a failure
+	Ok       bool       `json:"ok"`
+	OldestAt *time.Time `json:"oldest_at,omitempty"`
+
+	// Rehearsal The change that was asked for.
+	Rehearsal *struct {
+		Failed        int         `json:"failed"`
+		LatestFailure *KeyFailure `json:"latest_failure,omitempty"`
+		Only          *string     `json:"only,omitempty"`
+		Passed        int         `json:"passed"`
+
+		// Samples that were turned away and name the new key
+		Samples *int `json:"samples,omitempty"`
+
+		// SamplesPass of them, those it verifies
+		SamplesPass *int    `json:"samples_pass,omitempty"`
+		With        *string `json:"with,omitempty"`
+		Without     *string `json:"without,omitempty"`
+	} `json:"rehearsal,omitempty"`
+}
+
+// MerchantCheckCiphersSetting defines model for MerchantCheck.Ciphers.Setting.
+type MerchantCheckCiphersSetting string
+
+// MerchantCheckFindingsCheck defines model for MerchantCheck.Findings.Check.
+type MerchantCheckFindingsCheck string
+
+// MerchantCheckFindingsLevel defines model for MerchantCheck.Findings.Level.
+type MerchantCheckFindingsLevel string
+
+// MerchantCheckKeysKind defines model for MerchantCheck.Keys.Kind.
+type MerchantCheckKeysKind string
+
+// MerchantCheckKeysState defines model for MerchantCheck.Keys.State.
+type MerchantCheckKeysState string
+
+// MerchantCheckModesMode defines model for MerchantCheck.Modes.Mode.
+type MerchantCheckModesMode string
+
+// MerchantExpiry defines model for MerchantExpiry.
+type MerchantExpiry struct {
+	// Expires What expires first. A certificate that has a successor does not count.
+	Expires *Expiry `json:"expires,omitempty"`
+	Mchid   string  `json:"mchid"`
+
+	// Missing in words
+	Missing []string `json:"missing"`
+}
+
+// MerchantKeys defines model for MerchantKeys.
+type MerchantKeys struct {
+	// APICertificate The merchant's own certificate, which signs our calls.
+	APICertificate *MerchantCertificate `json:"api_certificate,omitempty"`
+	Apps           []MerchantApp        `json:"apps"`
+
+	// Expires What expires first. A certificate that has a successor does not count.
+	Expires *Expiry `json:"expires,omitempty"`
+
+	// Gear how its orders are watched; in lists
+	Gear *MerchantKeysGear `json:"gear,omitempty"`
+	Keys []Key             `json:"keys"`
+
+	// LastNotificationAt when the latest was received; in lists
+	LastNotificationAt *time.Time `json:"last_notification_at,omitempty"`
+	Mchid              string     `json:"mchid"`
+
+	// Missing what it cannot do without
+	Missing  []string             `json:"missing"`
+	Name     *string              `json:"name,omitempty"`
+	Protocol MerchantKeysProtocol `json:"protocol"`
+}
+
+// MerchantKeysGear how its orders are watched; in lists
+type MerchantKeysGear string
+
+// MerchantKeysProtocol defines model for MerchantKeys.Protocol.
+type MerchantKeysProtocol string
+
+// MerchantList defines model for MerchantList.
+type MerchantList struct {
+	Merchants []MerchantKeys `json:"merchants"`
+}
+
 // Moment One thing that happened, oldest first. `what` of kind `history` is the history's own word; of `delivery` the
 // delivery's kind; of `event` the fact; of `letter` its reason; of `audit` the action.
 type Moment struct {
@@ -390,6 +710,51 @@ type Moment struct {
 
 // MomentKind defines model for Moment.Kind.
 type MomentKind string
+
+// Notification defines model for Notification.
+type Notification struct {
+	DeliveryID string  `json:"delivery_id"`
+	EventType  *string `json:"event_type,omitempty"`
+
+	// KeyID the key that verified it
+	KeyID          *string   `json:"key_id,omitempty"`
+	Kind           string    `json:"kind"`
+	Mchid          string    `json:"mchid"`
+	NotificationID *string   `json:"notification_id,omitempty"`
+	OutTradeNo     *string   `json:"out_trade_no,omitempty"`
+	ReceivedAt     time.Time `json:"received_at"`
+	TransactionID  *string   `json:"transaction_id,omitempty"`
+}
+
+// NotificationPage defines model for NotificationPage.
+type NotificationPage struct {
+	NextCursor    *string        `json:"next_cursor,omitempty"`
+	Notifications []Notification `json:"notifications"`
+}
+
+// NotificationWithBytes defines model for NotificationWithBytes.
+type NotificationWithBytes struct {
+	// BodyBase64 the bytes as they arrived
+	BodyBase64 []byte            `json:"body_base64"`
+	DeliveryID string            `json:"delivery_id"`
+	EventType  *string           `json:"event_type,omitempty"`
+	Headers    map[string]string `json:"headers"`
+
+	// KeyID the key that verified it
+	KeyID *string `json:"key_id,omitempty"`
+	Kind  string  `json:"kind"`
+
+	// LetterState of its dead letter, if it has one
+	LetterState *string `json:"letter_state,omitempty"`
+	Mchid       string  `json:"mchid"`
+
+	// Moments What it did, the oldest first.
+	Moments        []Moment  `json:"moments"`
+	NotificationID *string   `json:"notification_id,omitempty"`
+	OutTradeNo     *string   `json:"out_trade_no,omitempty"`
+	ReceivedAt     time.Time `json:"received_at"`
+	TransactionID  *string   `json:"transaction_id,omitempty"`
+}
 
 // Order defines model for Order.
 type Order struct {
@@ -511,6 +876,13 @@ type Rehearsal struct {
 	Totals RehearsalTotals `json:"totals"`
 }
 
+// RehearsalOutcome What would become of the messages of protocol v3.
+type RehearsalOutcome struct {
+	Failed        int         `json:"failed"`
+	LatestFailure *KeyFailure `json:"latest_failure,omitempty"`
+	Passed        int         `json:"passed"`
+}
+
 // RehearsalTotals How many messages of each outcome, and how many rows; over several chunks they add up.
 type RehearsalTotals struct {
 	Anomalies  int `json:"anomalies"`
@@ -622,6 +994,94 @@ type Rehearsed struct {
 // settled again.
 type RehearsedOutcome string
 
+// Rejected defines model for Rejected.
+type Rejected struct {
+	Bytes      int     `json:"bytes"`
+	DeliveryID *string `json:"delivery_id,omitempty"`
+	Detail     string  `json:"detail"`
+
+	// KeyID that it names; nothing in a sample is believed
+	KeyID *string `json:"key_id,omitempty"`
+	Kind  *string `json:"kind,omitempty"`
+
+	// Mchid of the path that it came by
+	Mchid      string    `json:"mchid"`
+	Reason     string    `json:"reason"`
+	ReceivedAt time.Time `json:"received_at"`
+
+	// Sequence its number in the stream REJECTED
+	Sequence int64 `json:"sequence"`
+
+	// Unreadable why the sample itself cannot be read
+	Unreadable *string `json:"unreadable,omitempty"`
+}
+
+// RejectedFor defines model for RejectedFor.
+type RejectedFor string
+
+// RejectedPage defines model for RejectedPage.
+type RejectedPage struct {
+	NextCursor *string    `json:"next_cursor,omitempty"`
+	Samples    []Rejected `json:"samples"`
+}
+
+// RejectedVerdict defines model for RejectedVerdict.
+type RejectedVerdict struct {
+	DeliveryID *string `json:"delivery_id,omitempty"`
+	Detail     *string `json:"detail,omitempty"`
+	EventType  *string `json:"event_type,omitempty"`
+
+	// KeyID the key that verifies it; of one that does not pass, the one that it names
+	KeyID      *string `json:"key_id,omitempty"`
+	Kind       *string `json:"kind,omitempty"`
+	Mchid      string  `json:"mchid"`
+	OutTradeNo *string `json:"out_trade_no,omitempty"`
+	Passes     bool    `json:"passes"`
+	Published  bool    `json:"published"`
+
+	// Reason why it does not pass
+	Reason *string `json:"reason,omitempty"`
+
+	// ReceivedAt as of which it is judged
+	ReceivedAt    time.Time `json:"received_at"`
+	RejectedFor   string    `json:"rejected_for"`
+	Sequence      int64     `json:"sequence"`
+	TransactionID *string   `json:"transaction_id,omitempty"`
+
+	// Unpublished why one that passes was not published
+	Unpublished *string `json:"unpublished,omitempty"`
+}
+
+// RejectedVerdicts defines model for RejectedVerdicts.
+type RejectedVerdicts struct {
+	Samples []RejectedVerdict `json:"samples"`
+}
+
+// RejectedWithBytes defines model for RejectedWithBytes.
+type RejectedWithBytes struct {
+	// BodyBase64 the bytes as they arrived
+	BodyBase64 []byte            `json:"body_base64"`
+	Bytes      int               `json:"bytes"`
+	DeliveryID *string           `json:"delivery_id,omitempty"`
+	Detail     string            `json:"detail"`
+	Headers    map[string]string `json:"headers"`
+
+	// KeyID that it names; nothing in a sample is believed
+	KeyID *string `json:"key_id,omitempty"`
+	Kind  *string `json:"kind,omitempty"`
+
+	// Mchid of the path that it came by
+	Mchid      string    `json:"mchid"`
+	Reason     string    `json:"reason"`
+	ReceivedAt time.Time `json:"received_at"`
+
+	// Sequence its number in the stream REJECTED
+	Sequence int64 `json:"sequence"`
+
+	// Unreadable why the sample itself cannot be read
+	Unreadable *string `json:"unreadable,omitempty"`
+}
+
 // RemovedSubscriber defines model for RemovedSubscriber.
 type RemovedSubscriber struct {
 	// ConsumerDeleted false: a worker deletes it as soon as it can
@@ -677,6 +1137,12 @@ type Republished struct {
 type Status struct {
 	AnomaliesOpen int       `json:"anomalies_open"`
 	At            time.Time `json:"at"`
+
+	// Keys What of each merchant expires first, and what it lacks, as a worker tells; absent where none answers.
+	Keys *[]MerchantExpiry `json:"keys,omitempty"`
+
+	// KeysUnknown why nothing is told of keys
+	KeysUnknown *string `json:"keys_unknown,omitempty"`
 
 	// Letters Unresolved rows, and since when the oldest waits. Letters count those that need an operator (open).
 	Letters   Queue `json:"letters"`
@@ -923,10 +1389,47 @@ type ListDeadLettersParams struct {
 	DeliveryID *[]openapi_types.UUID `form:"delivery_id,omitempty" json:"delivery_id,omitempty"`
 }
 
+// CheckMerchantParams defines parameters for CheckMerchant.
+type CheckMerchantParams struct {
+	// Count How many of the latest notifications are looked at.
+	Count *int `form:"count,omitempty" json:"count,omitempty"`
+
+	// Without Rehearse without this key of WeChat Pay.
+	Without *string `form:"without,omitempty" json:"without,omitempty"`
+
+	// Only Rehearse with the keys of one kind.
+	Only *CheckMerchantParamsOnly `form:"only,omitempty" json:"only,omitempty"`
+
+	// WithKeyID Rehearse with this public key, which need not be configured; it takes the place of one with its id.
+	WithKeyID *string `form:"with_key_id,omitempty" json:"with_key_id,omitempty"`
+
+	// WithPem Its PEM text.
+	WithPem *string `form:"with_pem,omitempty" json:"with_pem,omitempty"`
+	Live    *bool   `form:"live,omitempty" json:"live,omitempty"`
+}
+
+// CheckMerchantParamsOnly defines parameters for CheckMerchant.
+type CheckMerchantParamsOnly string
+
 // ReplayNotificationsJSONBody defines parameters for ReplayNotifications.
 type ReplayNotificationsJSONBody struct {
 	DeliveryIds []openapi_types.UUID `json:"delivery_ids"`
 	Reason      string               `json:"reason"`
+}
+
+// ListNotificationsParams defines parameters for ListNotifications.
+type ListNotificationsParams struct {
+	Mchid *Mchid `form:"mchid,omitempty" json:"mchid,omitempty"`
+
+	// Kind Without it, what WeChat Pay sent by itself.
+	Kind *DeliveryKind `form:"kind,omitempty" json:"kind,omitempty"`
+
+	// Since Only what began at this instant or later.
+	Since *Since `form:"since,omitempty" json:"since,omitempty"`
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next_cursor of the page before; opaque.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ListOrdersParams defines parameters for ListOrders.
@@ -952,6 +1455,32 @@ type ReplayRehearsedJSONBody struct {
 	DeliveryIds []openapi_types.UUID `json:"delivery_ids"`
 	Orders      []ExpectedOrder      `json:"orders"`
 	Reason      string               `json:"reason"`
+}
+
+// ListRejectedParams defines parameters for ListRejected.
+type ListRejectedParams struct {
+	Mchid  *Mchid       `form:"mchid,omitempty" json:"mchid,omitempty"`
+	Reason *RejectedFor `form:"reason,omitempty" json:"reason,omitempty"`
+
+	// Since Only what began at this instant or later.
+	Since *Since `form:"since,omitempty" json:"since,omitempty"`
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next_cursor of the page before; opaque.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// PublishRejectedJSONBody defines parameters for PublishRejected.
+type PublishRejectedJSONBody struct {
+	// Reason for the audit log
+	Reason    string  `json:"reason"`
+	Sequences []int64 `json:"sequences"`
+}
+
+// ReverifyRejectedParams defines parameters for ReverifyRejected.
+type ReverifyRejectedParams struct {
+	// Sequence Repeated.
+	Sequence []int64 `form:"sequence" json:"sequence"`
 }
 
 // ListReplayableNotificationsParams defines parameters for ListReplayableNotifications.
@@ -1037,6 +1566,9 @@ type RehearseJSONRequestBody RehearseJSONBody
 
 // ReplayRehearsedJSONRequestBody defines body for ReplayRehearsed for application/json ContentType.
 type ReplayRehearsedJSONRequestBody ReplayRehearsedJSONBody
+
+// PublishRejectedJSONRequestBody defines body for PublishRejected for application/json ContentType.
+type PublishRejectedJSONRequestBody PublishRejectedJSONBody
 
 // AddSubscriberJSONRequestBody defines body for AddSubscriber for application/json ContentType.
 type AddSubscriberJSONRequestBody AddSubscriberJSONBody
@@ -1160,10 +1692,22 @@ type ClientInterface interface {
 
 	ReplayDeadLetter(ctx context.Context, deliveryID DeliveryID, body ReplayDeadLetterJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListMerchants request
+	ListMerchants(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CheckMerchant request
+	CheckMerchant(ctx context.Context, mchid string, params *CheckMerchantParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ReplayNotificationsWithBody request with any body
 	ReplayNotificationsWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	ReplayNotifications(ctx context.Context, body ReplayNotificationsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListNotifications request
+	ListNotifications(ctx context.Context, params *ListNotificationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetNotification request
+	GetNotification(ctx context.Context, deliveryID DeliveryID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListOrders request
 	ListOrders(ctx context.Context, params *ListOrdersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1177,6 +1721,20 @@ type ClientInterface interface {
 	ReplayRehearsedWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	ReplayRehearsed(ctx context.Context, body ReplayRehearsedJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListRejected request
+	ListRejected(ctx context.Context, params *ListRejectedParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PublishRejectedWithBody request with any body
+	PublishRejectedWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	PublishRejected(ctx context.Context, body PublishRejectedJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReverifyRejected request
+	ReverifyRejected(ctx context.Context, params *ReverifyRejectedParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetRejected request
+	GetRejected(ctx context.Context, sequence int64, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetReplayLane request
 	GetReplayLane(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1402,6 +1960,30 @@ func (c *Client) ReplayDeadLetter(ctx context.Context, deliveryID DeliveryID, bo
 	return c.Client.Do(req)
 }
 
+func (c *Client) ListMerchants(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListMerchantsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) CheckMerchant(ctx context.Context, mchid string, params *CheckMerchantParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCheckMerchantRequest(c.Server, mchid, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 func (c *Client) ReplayNotificationsWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewReplayNotificationsRequestWithBody(c.Server, contentType, body)
 	if err != nil {
@@ -1416,6 +1998,30 @@ func (c *Client) ReplayNotificationsWithBody(ctx context.Context, contentType st
 
 func (c *Client) ReplayNotifications(ctx context.Context, body ReplayNotificationsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewReplayNotificationsRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) ListNotifications(ctx context.Context, params *ListNotificationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListNotificationsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) GetNotification(ctx context.Context, deliveryID DeliveryID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetNotificationRequest(c.Server, deliveryID)
 	if err != nil {
 		return nil, err
 	}
@@ -1476,6 +2082,66 @@ func (c *Client) ReplayRehearsedWithBody(ctx context.Context, contentType string
 
 func (c *Client) ReplayRehearsed(ctx context.Context, body ReplayRehearsedJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewReplayRehearsedRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) ListRejected(ctx context.Context, params *ListRejectedParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListRejectedRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) PublishRejectedWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPublishRejectedRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) PublishRejected(ctx context.Context, body PublishRejectedJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPublishRejectedRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) ReverifyRejected(ctx context.Context, params *ReverifyRejectedParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReverifyRejectedRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) GetRejected(ctx context.Context, sequence int64, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetRejectedRequest(c.Server, sequence)
 	if err != nil {
 		return nil, err
 	}
@@ -2432,6 +3098,169 @@ func NewReplayDeadLetterRequestWithBody(server string, deliveryID DeliveryID, co
 	return req, nil
 }
 
+// NewListMerchantsRequest generates requests for ListMerchants
+func NewListMerchantsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/merchants")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest("GET", queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCheckMerchantRequest generates requests for CheckMerchant
+func NewCheckMerchantRequest(server string, mchid string, params *CheckMerchantParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithLocation("simple", false, "mchid", runtime.ParamLocationPath, mchid)
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/merchants/%s/check", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		queryValues := queryURL.Query()
+
+		if params.Count != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "count", runtime.ParamLocationQuery, *params.Count); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Without != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "without", runtime.ParamLocationQuery, *params.Without); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Only != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "only", runtime.ParamLocationQuery, *params.Only); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.WithKeyID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "with_key_id", runtime.ParamLocationQuery, *params.WithKeyID); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.WithPem != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "with_pem", runtime.ParamLocationQuery, *params.WithPem); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Live != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "live", runtime.ParamLocationQuery, *params.Live); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		queryURL.RawQuery = queryValues.Encode()
+	}
+
+	req, err := http.NewRequest("GET", queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewReplayNotificationsRequest calls the generic ReplayNotifications builder with application/json body
 func NewReplayNotificationsRequest(server string, body ReplayNotificationsJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -2468,6 +3297,153 @@ func NewReplayNotificationsRequestWithBody(server string, contentType string, bo
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewListNotificationsRequest generates requests for ListNotifications
+func NewListNotificationsRequest(server string, params *ListNotificationsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/notifications")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		queryValues := queryURL.Query()
+
+		if params.Mchid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "mchid", runtime.ParamLocationQuery, *params.Mchid); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Kind != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "kind", runtime.ParamLocationQuery, *params.Kind); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "since", runtime.ParamLocationQuery, *params.Since); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "limit", runtime.ParamLocationQuery, *params.Limit); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "cursor", runtime.ParamLocationQuery, *params.Cursor); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		queryURL.RawQuery = queryValues.Encode()
+	}
+
+	req, err := http.NewRequest("GET", queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetNotificationRequest generates requests for GetNotification
+func NewGetNotificationRequest(server string, deliveryID DeliveryID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithLocation("simple", false, "delivery_id", runtime.ParamLocationPath, deliveryID)
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/notifications/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest("GET", queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	return req, nil
 }
@@ -2661,6 +3637,238 @@ func NewReplayRehearsedRequestWithBody(server string, contentType string, body i
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewListRejectedRequest generates requests for ListRejected
+func NewListRejectedRequest(server string, params *ListRejectedParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/rejected")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		queryValues := queryURL.Query()
+
+		if params.Mchid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "mchid", runtime.ParamLocationQuery, *params.Mchid); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Reason != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "reason", runtime.ParamLocationQuery, *params.Reason); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "since", runtime.ParamLocationQuery, *params.Since); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "limit", runtime.ParamLocationQuery, *params.Limit); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "cursor", runtime.ParamLocationQuery, *params.Cursor); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		queryURL.RawQuery = queryValues.Encode()
+	}
+
+	req, err := http.NewRequest("GET", queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPublishRejectedRequest calls the generic PublishRejected builder with application/json body
+func NewPublishRejectedRequest(server string, body PublishRejectedJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPublishRejectedRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewPublishRejectedRequestWithBody generates requests for PublishRejected with any type of body
+func NewPublishRejectedRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/rejected-publications")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest("POST", queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewReverifyRejectedRequest generates requests for ReverifyRejected
+func NewReverifyRejectedRequest(server string, params *ReverifyRejectedParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/rejected-verdicts")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		queryValues := queryURL.Query()
+
+		if queryFrag, err := runtime.StyleParamWithLocation("form", true, "sequence", runtime.ParamLocationQuery, params.Sequence); err != nil {
+			return nil, err
+		} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+			return nil, err
+		} else {
+			for k, v := range parsed {
+				for _, v2 := range v {
+					queryValues.Add(k, v2)
+				}
+			}
+		}
+
+		queryURL.RawQuery = queryValues.Encode()
+	}
+
+	req, err := http.NewRequest("GET", queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetRejectedRequest generates requests for GetRejected
+func NewGetRejectedRequest(server string, sequence int64) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithLocation("simple", false, "sequence", runtime.ParamLocationPath, sequence)
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/rejected/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest("GET", queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	return req, nil
 }
@@ -3255,10 +4463,22 @@ type ClientWithResponsesInterface interface {
 
 	ReplayDeadLetterWithResponse(ctx context.Context, deliveryID DeliveryID, body ReplayDeadLetterJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplayDeadLetterResponse, error)
 
+	// ListMerchantsWithResponse request
+	ListMerchantsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListMerchantsResponse, error)
+
+	// CheckMerchantWithResponse request
+	CheckMerchantWithResponse(ctx context.Context, mchid string, params *CheckMerchantParams, reqEditors ...RequestEditorFn) (*CheckMerchantResponse, error)
+
 	// ReplayNotificationsWithBodyWithResponse request with any body
 	ReplayNotificationsWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplayNotificationsResponse, error)
 
 	ReplayNotificationsWithResponse(ctx context.Context, body ReplayNotificationsJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplayNotificationsResponse, error)
+
+	// ListNotificationsWithResponse request
+	ListNotificationsWithResponse(ctx context.Context, params *ListNotificationsParams, reqEditors ...RequestEditorFn) (*ListNotificationsResponse, error)
+
+	// GetNotificationWithResponse request
+	GetNotificationWithResponse(ctx context.Context, deliveryID DeliveryID, reqEditors ...RequestEditorFn) (*GetNotificationResponse, error)
 
 	// ListOrdersWithResponse request
 	ListOrdersWithResponse(ctx context.Context, params *ListOrdersParams, reqEditors ...RequestEditorFn) (*ListOrdersResponse, error)
@@ -3272,6 +4492,20 @@ type ClientWithResponsesInterface interface {
 	ReplayRehearsedWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplayRehearsedResponse, error)
 
 	ReplayRehearsedWithResponse(ctx context.Context, body ReplayRehearsedJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplayRehearsedResponse, error)
+
+	// ListRejectedWithResponse request
+	ListRejectedWithResponse(ctx context.Context, params *ListRejectedParams, reqEditors ...RequestEditorFn) (*ListRejectedResponse, error)
+
+	// PublishRejectedWithBodyWithResponse request with any body
+	PublishRejectedWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PublishRejectedResponse, error)
+
+	PublishRejectedWithResponse(ctx context.Context, body PublishRejectedJSONRequestBody, reqEditors ...RequestEditorFn) (*PublishRejectedResponse, error)
+
+	// ReverifyRejectedWithResponse request
+	ReverifyRejectedWithResponse(ctx context.Context, params *ReverifyRejectedParams, reqEditors ...RequestEditorFn) (*ReverifyRejectedResponse, error)
+
+	// GetRejectedWithResponse request
+	GetRejectedWithResponse(ctx context.Context, sequence int64, reqEditors ...RequestEditorFn) (*GetRejectedResponse, error)
 
 	// GetReplayLaneWithResponse request
 	GetReplayLaneWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetReplayLaneResponse, error)
@@ -3558,6 +4792,52 @@ func (r ReplayDeadLetterResponse) StatusCode() int {
 	return 0
 }
 
+type ListMerchantsResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *MerchantList
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r ListMerchantsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListMerchantsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type CheckMerchantResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *MerchantCheck
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r CheckMerchantResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CheckMerchantResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 type ReplayNotificationsResponse struct {
 	Body                          []byte
 	HTTPResponse                  *http.Response
@@ -3575,6 +4855,52 @@ func (r ReplayNotificationsResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r ReplayNotificationsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type ListNotificationsResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *NotificationPage
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r ListNotificationsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListNotificationsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type GetNotificationResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *NotificationWithBytes
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r GetNotificationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetNotificationResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -3644,6 +4970,98 @@ func (r ReplayRehearsedResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r ReplayRehearsedResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type ListRejectedResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *RejectedPage
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r ListRejectedResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListRejectedResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type PublishRejectedResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *RejectedVerdicts
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r PublishRejectedResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PublishRejectedResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type ReverifyRejectedResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *RejectedVerdicts
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r ReverifyRejectedResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReverifyRejectedResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type GetRejectedResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *RejectedWithBytes
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r GetRejectedResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetRejectedResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -3996,6 +5414,24 @@ func (c *ClientWithResponses) ReplayDeadLetterWithResponse(ctx context.Context, 
 	return ParseReplayDeadLetterResponse(rsp)
 }
 
+// ListMerchantsWithResponse request returning *ListMerchantsResponse
+func (c *ClientWithResponses) ListMerchantsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListMerchantsResponse, error) {
+	rsp, err := c.ListMerchants(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListMerchantsResponse(rsp)
+}
+
+// CheckMerchantWithResponse request returning *CheckMerchantResponse
+func (c *ClientWithResponses) CheckMerchantWithResponse(ctx context.Context, mchid string, params *CheckMerchantParams, reqEditors ...RequestEditorFn) (*CheckMerchantResponse, error) {
+	rsp, err := c.CheckMerchant(ctx, mchid, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCheckMerchantResponse(rsp)
+}
+
 // ReplayNotificationsWithBodyWithResponse request with arbitrary body returning *ReplayNotificationsResponse
 func (c *ClientWithResponses) ReplayNotificationsWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplayNotificationsResponse, error) {
 	rsp, err := c.ReplayNotificationsWithBody(ctx, contentType, body, reqEditors...)
@@ -4011,6 +5447,24 @@ func (c *ClientWithResponses) ReplayNotificationsWithResponse(ctx context.Contex
 		return nil, err
 	}
 	return ParseReplayNotificationsResponse(rsp)
+}
+
+// ListNotificationsWithResponse request returning *ListNotificationsResponse
+func (c *ClientWithResponses) ListNotificationsWithResponse(ctx context.Context, params *ListNotificationsParams, reqEditors ...RequestEditorFn) (*ListNotificationsResponse, error) {
+	rsp, err := c.ListNotifications(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListNotificationsResponse(rsp)
+}
+
+// GetNotificationWithResponse request returning *GetNotificationResponse
+func (c *ClientWithResponses) GetNotificationWithResponse(ctx context.Context, deliveryID DeliveryID, reqEditors ...RequestEditorFn) (*GetNotificationResponse, error) {
+	rsp, err := c.GetNotification(ctx, deliveryID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetNotificationResponse(rsp)
 }
 
 // ListOrdersWithResponse request returning *ListOrdersResponse
@@ -4054,6 +5508,50 @@ func (c *ClientWithResponses) ReplayRehearsedWithResponse(ctx context.Context, b
 		return nil, err
 	}
 	return ParseReplayRehearsedResponse(rsp)
+}
+
+// ListRejectedWithResponse request returning *ListRejectedResponse
+func (c *ClientWithResponses) ListRejectedWithResponse(ctx context.Context, params *ListRejectedParams, reqEditors ...RequestEditorFn) (*ListRejectedResponse, error) {
+	rsp, err := c.ListRejected(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListRejectedResponse(rsp)
+}
+
+// PublishRejectedWithBodyWithResponse request with arbitrary body returning *PublishRejectedResponse
+func (c *ClientWithResponses) PublishRejectedWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PublishRejectedResponse, error) {
+	rsp, err := c.PublishRejectedWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePublishRejectedResponse(rsp)
+}
+
+func (c *ClientWithResponses) PublishRejectedWithResponse(ctx context.Context, body PublishRejectedJSONRequestBody, reqEditors ...RequestEditorFn) (*PublishRejectedResponse, error) {
+	rsp, err := c.PublishRejected(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePublishRejectedResponse(rsp)
+}
+
+// ReverifyRejectedWithResponse request returning *ReverifyRejectedResponse
+func (c *ClientWithResponses) ReverifyRejectedWithResponse(ctx context.Context, params *ReverifyRejectedParams, reqEditors ...RequestEditorFn) (*ReverifyRejectedResponse, error) {
+	rsp, err := c.ReverifyRejected(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReverifyRejectedResponse(rsp)
+}
+
+// GetRejectedWithResponse request returning *GetRejectedResponse
+func (c *ClientWithResponses) GetRejectedWithResponse(ctx context.Context, sequence int64, reqEditors ...RequestEditorFn) (*GetRejectedResponse, error) {
+	rsp, err := c.GetRejected(ctx, sequence, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetRejectedResponse(rsp)
 }
 
 // GetReplayLaneWithResponse request returning *GetReplayLaneResponse
@@ -4516,6 +6014,72 @@ func ParseReplayDeadLetterResponse(rsp *http.Response) (*ReplayDeadLetterRespons
 	return response, nil
 }
 
+// ParseListMerchantsResponse parses an HTTP response from a ListMerchantsWithResponse call
+func ParseListMerchantsResponse(rsp *http.Response) (*ListMerchantsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListMerchantsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest MerchantList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCheckMerchantResponse parses an HTTP response from a CheckMerchantWithResponse call
+func ParseCheckMerchantResponse(rsp *http.Response) (*CheckMerchantResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CheckMerchantResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest MerchantCheck
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseReplayNotificationsResponse parses an HTTP response from a ReplayNotificationsWithResponse call
 func ParseReplayNotificationsResponse(rsp *http.Response) (*ReplayNotificationsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -4532,6 +6096,72 @@ func ParseReplayNotificationsResponse(rsp *http.Response) (*ReplayNotificationsR
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Republished
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListNotificationsResponse parses an HTTP response from a ListNotificationsWithResponse call
+func ParseListNotificationsResponse(rsp *http.Response) (*ListNotificationsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListNotificationsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest NotificationPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetNotificationResponse parses an HTTP response from a GetNotificationWithResponse call
+func ParseGetNotificationResponse(rsp *http.Response) (*GetNotificationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetNotificationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest NotificationWithBytes
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -4631,6 +6261,138 @@ func ParseReplayRehearsedResponse(rsp *http.Response) (*ReplayRehearsedResponse,
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Rehearsal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListRejectedResponse parses an HTTP response from a ListRejectedWithResponse call
+func ParseListRejectedResponse(rsp *http.Response) (*ListRejectedResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListRejectedResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RejectedPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePublishRejectedResponse parses an HTTP response from a PublishRejectedWithResponse call
+func ParsePublishRejectedResponse(rsp *http.Response) (*PublishRejectedResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PublishRejectedResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RejectedVerdicts
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseReverifyRejectedResponse parses an HTTP response from a ReverifyRejectedWithResponse call
+func ParseReverifyRejectedResponse(rsp *http.Response) (*ReverifyRejectedResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReverifyRejectedResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RejectedVerdicts
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetRejectedResponse parses an HTTP response from a GetRejectedWithResponse call
+func ParseGetRejectedResponse(rsp *http.Response) (*GetRejectedResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetRejectedResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RejectedWithBytes
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -50,6 +50,9 @@ const (
 	UnknownAnomaly  Kind = "unknown_anomaly"
 
 	UnknownSubscriber Kind = "unknown_subscriber"
+
+	UnknownNotification Kind = "unknown_notification"
+	UnknownSample       Kind = "unknown_sample"
 )
 
 // Outcomes of commands (FEN-4xxx).

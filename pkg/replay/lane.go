@@ -61,7 +61,7 @@ func (s *Service) republish(ctx context.Context, ids []pay.DeliveryID, actor, wh
 	if err := s.Archive.RecordReplay(ctx, deliveries, actor, why); err != nil {
 		return done, fmt.Errorf("write down who replays: %w", err)
 	}
-	if done.Position, err = s.Lane.PublishReplay(ctx, envelopes); err != nil {
+	if done.Position, err = s.Lane.PublishReplays(ctx, envelopes); err != nil {
 		return done, fmt.Errorf("%w: %w", errBroker, err)
 	}
 	return done, nil

@@ -24,7 +24,7 @@ type Settler interface {
 
 // Lane carries what is settled in its turn.
 type Lane interface {
-	PublishReplay(ctx context.Context, envelopes []wechatpay.Envelope) (last uint64, err error)
+	PublishReplays(ctx context.Context, envelopes []wechatpay.Envelope) (last uint64, err error)
 	ReplayLane(ctx context.Context) (pay.Lane, error)
 }
 

@@ -47,7 +47,7 @@ func (a *around) SettleExpected(_ context.Context, arrivals []wechatpay.Arrival,
 	return make([]pay.Effect, len(arrivals)), a.settler
 }
 
-func (a *around) PublishReplay(_ context.Context, envelopes []wechatpay.Envelope) (uint64, error) {
+func (a *around) PublishReplays(_ context.Context, envelopes []wechatpay.Envelope) (uint64, error) {
 	a.published += len(envelopes)
 	return 7, a.broken
 }

@@ -3,112 +3,128 @@ package store
 import (
 	"context"
 	_ "embed"
+	"fmt"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/fenflow/fenflow/pkg/pay"
 )
 
 var (
-	//go:embed queries/find_stored.sql
-	findStoredSQL string
-	//go:embed queries/list_replayable.sql
-	listReplayableSQL string
-	//go:embed queries/count_replayable.sql
-	countReplayableSQL string
-	//go:embed queries/audit_republish.sql
-	auditRepublishSQL string
+	//go:embed queries/list_deliveries.sql
+	listDeliveriesSQL string
+	//go:embed queries/read_delivery.sql
+	readDeliverySQL string
 )
 
-// maxCounted is where counting ends: beyond it nobody needs to know to the last one.
-const maxCounted = 100_000
+const (
+	// stretch is how many rows of the archive one statement reads; with their
+	// bytes fewer, because one may have 128 KiB.
+	stretch      = 500
+	stretchBytes = 100
+	// maxLook bounds how many rows are looked at for one page: kinds have no
+	// index, and a merchant may have none of a kind.
+	maxLook = 5000
+	// beforeArrival: an id is given when a delivery begins to arrive, and the
+	// time of receipt is when all of it was there.
+	beforeArrival = time.Minute
+)
 
-// lastID is the highest id there is.
-const lastID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
-
-// FindStored reads deliveries with their bytes. An id that nothing has is left out.
-func (s *Store) FindStored(ctx context.Context, ids []pay.DeliveryID) (map[pay.DeliveryID]pay.Stored, error) {
+// ListDeliveries reads a page of the archive, the newest first.
+func (s *Store) ListDeliveries(ctx context.Context, f pay.DeliveryFilter) (pay.DeliveryPage, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	var rows []storedRow
-	if err := s.db.SelectContext(ctx, &rows, findStoredSQL, usableIDs(ids)); err != nil {
-		return nil, failed(ctx, "find deliveries", err)
+	var p pay.DeliveryPage
+	limit, size := page(f.Limit), stretch
+	if f.Bytes {
+		size = stretchBytes
 	}
-	stored := make(map[pay.DeliveryID]pay.Stored, len(rows))
-	for i := range rows {
-		one, err := rows[i].stored()
+	at, received := f, time.Time{} // where the search stands
+	for looked := 0; looked < maxLook; looked += size {
+		rows, err := s.deliveries(ctx, at, size)
 		if err != nil {
-			return nil, &Error{step: "find deliveries", broken: true, err: err}
+			return pay.DeliveryPage{}, err
 		}
-		stored[one.Delivery.ID] = one
+		for _, d := range rows {
+			at.AfterID, at.AfterMchID, received = d.ID, d.MchID, d.ReceivedAt
+			switch {
+			case !f.Wants(d.Kind):
+			case len(p.Deliveries) == limit: // one more than fits
+				p.More = true
+				return p, nil
+			default:
+				p.Deliveries = append(p.Deliveries, d)
+				p.LastID, p.LastMchID, p.LastAt = d.ID, d.MchID, d.ReceivedAt
+			}
+		}
+		if len(rows) < size {
+			return p, nil
+		}
 	}
-	return stored, nil
+	p.More, p.LastID, p.LastMchID, p.LastAt = true, at.AfterID, at.AfterMchID, received
+	return p, nil
 }
 
-// ListReplayable reads a page of archived notifications, the oldest first, without
-// their bytes.
-func (s *Store) ListReplayable(ctx context.Context, f pay.ArchiveFilter) ([]pay.Delivery, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	from, to := idsBetween(f)
-	var rows []archivedRow
-	err := s.db.SelectContext(ctx, &rows, listReplayableSQL, string(f.MchID), from, to, orFirst(string(f.AfterID)), page(f.Limit))
+func (s *Store) deliveries(ctx context.Context, f pay.DeliveryFilter, size int) ([]pay.Delivery, error) {
+	after := orLast(string(f.AfterID))
+	var rows []deliveryRow
+	err := s.db.SelectContext(ctx, &rows, listDeliveriesSQL, string(f.MchID), firstID(f.Since), after, string(f.AfterMchID), orEdge(f.Since, always), size, f.Bytes)
 	if err != nil {
-		return nil, failed(ctx, "list notifications", err)
+		return nil, failed(ctx, "list deliveries", err)
 	}
-	deliveries := make([]pay.Delivery, len(rows))
-	for i, r := range rows {
-		deliveries[i] = pay.Delivery{
-			ID: pay.DeliveryID(r.DeliveryID), MchID: pay.MchID(r.MchID), Kind: pay.DeliveryKind(r.Kind), ReceivedAt: instant(r.ReceivedAt),
-			EventType: r.EventType, OutTradeNo: pay.OutTradeNo(r.OutTradeNo),
+	all := make([]pay.Delivery, len(rows))
+	for i := range rows {
+		if all[i], err = rows[i].delivery(); err != nil {
+			return nil, &Error{step: "list deliveries", broken: true, err: err}
 		}
 	}
-	return deliveries, nil
+	return all, nil
 }
 
-// CountReplayable counts the notifications that a filter leaves, to 100,000 at most.
-func (s *Store) CountReplayable(ctx context.Context, f pay.ArchiveFilter) (int, error) {
+// Delivery reads one delivery of the archive with its bytes.
+func (s *Store) Delivery(ctx context.Context, id pay.DeliveryID) (pay.Delivery, bool, error) {
+	key, err := uuid.Parse(string(id))
+	if err != nil {
+		return pay.Delivery{}, false, nil // what is no UUID is the id of no delivery
+	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	from, to := idsBetween(f)
-	var n int
-	err := s.db.GetContext(ctx, &n, countReplayableSQL, string(f.MchID), from, to, maxCounted)
-	return n, failed(ctx, "count notifications", err)
-}
-
-// RecordReplay writes down who has notifications settled again, and why.
-func (s *Store) RecordReplay(ctx context.Context, deliveries []pay.Delivery, actor, why string) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	var mchids, ids texts
-	for _, d := range deliveries {
-		mchids, ids = append(mchids, archiveMchid(d.MchID)), append(ids, string(d.ID))
+	var rows []deliveryRow
+	if err := s.db.SelectContext(ctx, &rows, readDeliverySQL, key.String()); err != nil {
+		return pay.Delivery{}, false, failed(ctx, "read delivery", err)
 	}
-	_, err := s.db.ExecContext(ctx, auditRepublishSQL, mchids, ids, legible(actor), legible(why))
-	return failed(ctx, "write audit", err)
-}
-
-// idsBetween are the ids that were given in a time.
-func idsBetween(f pay.ArchiveFilter) (from, to string) {
-	from, to = orFirst(""), lastID
-	if !f.Since.IsZero() {
-		from = firstIDOf(f.Since)
+	if len(rows) == 0 {
+		return pay.Delivery{}, false, nil
 	}
-	if !f.Until.IsZero() {
-		to = firstIDOf(f.Until)
+	d, err := rows[0].delivery()
+	if err != nil {
+		return pay.Delivery{}, false, &Error{step: "read delivery", broken: true, err: err}
 	}
-	return from, to
+	return d, true, nil
 }
 
-type archivedRow struct {
-	MchID      string    `db:"mchid"`
-	DeliveryID string    `db:"delivery_id"`
-	Kind       string    `db:"kind"`
-	ReceivedAt time.Time `db:"received_at"`
-	EventType  string    `db:"event_type"`
-	OutTradeNo string    `db:"out_trade_no"`
+// firstID is below every UUIDv7 that can belong to what was received at an
+// instant or later: it lets the planner leave out the days before.
+func firstID(since time.Time) string {
+	var id uuid.UUID
+	if ms := since.Add(-beforeArrival).UnixMilli(); !since.IsZero() && ms > 0 && ms < 1<<48 {
+		for i := range 6 {
+			id[i] = byte(ms >> (8 * (5 - i)))
+		}
+	}
+	return id.String()
 }
 
-type storedRow struct {
+// orLast is an id, or the one after all ids.
+func orLast(id string) string {
+	if id == "" {
+		return uuid.Max.String()
+	}
+	return id
+}
+
+type deliveryRow struct {
 	MchID          string    `db:"mchid"`
 	DeliveryID     string    `db:"delivery_id"`
 	Kind           string    `db:"kind"`
@@ -119,21 +135,23 @@ type storedRow struct {
 	Stream         string    `db:"stream"`
 	StreamSequence int64     `db:"stream_sequence"`
 	StreamIndex    int       `db:"stream_index"`
-	State          string    `db:"state"`
-	Attempts       int       `db:"attempts"`
+	KeyID          string    `db:"key_id"`
+	NotificationID string    `db:"notification_id"`
+	EventType      string    `db:"event_type"`
+	OutTradeNo     string    `db:"out_trade_no"`
+	TransactionID  string    `db:"transaction_id"`
 }
 
-func (r *storedRow) stored() (pay.Stored, error) {
+func (r *deliveryRow) delivery() (pay.Delivery, error) {
 	headers, err := decodeHeaders(r.Headers)
 	if err != nil {
-		return pay.Stored{}, err
+		return pay.Delivery{}, fmt.Errorf("delivery %s: %w", r.DeliveryID, err)
 	}
-	return pay.Stored{
-		Delivery: pay.Delivery{
-			ID: pay.DeliveryID(r.DeliveryID), MchID: pay.MchID(r.MchID), Kind: pay.DeliveryKind(r.Kind), ReceivedAt: instant(r.ReceivedAt),
-			Headers: headers, Body: r.Body, TraceParent: r.TraceParent,
-			Position: pay.Position{Stream: r.Stream, Sequence: uint64(r.StreamSequence), Index: r.StreamIndex},
-		},
-		LetterState: pay.LetterState(r.State), Attempts: r.Attempts,
+	return pay.Delivery{
+		ID: pay.DeliveryID(r.DeliveryID), MchID: pay.MchID(r.MchID), Kind: pay.DeliveryKind(r.Kind), ReceivedAt: instant(r.ReceivedAt),
+		Headers: headers, Body: r.Body, TraceParent: r.TraceParent,
+		Position: pay.Position{Stream: r.Stream, Sequence: uint64(r.StreamSequence), Index: r.StreamIndex},
+		KeyID:    r.KeyID, NotificationID: r.NotificationID, EventType: r.EventType,
+		OutTradeNo: pay.OutTradeNo(r.OutTradeNo), TransactionID: pay.TransactionID(r.TransactionID),
 	}, nil
 }

@@ -7,11 +7,37 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/fenflow/fenflow/pkg/pay"
 )
 
-//go:embed queries/list_audit.sql
-var listAuditSQL string
+var (
+	//go:embed queries/list_audit.sql
+	listAuditSQL string
+	//go:embed queries/write_audit.sql
+	writeAuditSQL string
+)
+
+// WriteAudit writes down an act whose effect is not in the books: before it is
+// done, so that none is done without.
+func (s *Store) WriteAudit(ctx context.Context, e pay.AuditEntry) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	said := make(map[string]any, len(e.Detail))
+	for key, value := range e.Detail {
+		if text, ok := value.(string); ok {
+			value = legible(text)
+		}
+		said[key] = value
+	}
+	detail, err := json.Marshal(said)
+	if err != nil {
+		return brokenf("write audit", "encode detail: %w", err)
+	}
+	_, err = s.db.ExecContext(ctx, writeAuditSQL, archiveMchid(e.MchID), uuid.NewString(), legible(e.Actor), e.Action, legible(e.Subject), string(detail))
+	return failed(ctx, "write audit", err)
+}
 
 // Audit reads a page of the audit log, the newest first. Entries are written
 // by the statements that do what they tell of.

@@ -20,7 +20,6 @@ type watcher struct {
 	act     *pay.ReplayAct // nil: a rehearsal
 	effects []pay.Effect
 	told    [][]int64                     // per entry, the sequences that its events tell
-	gave    map[pay.TransactionID][]int   // which entries gave a payment back
 	letters map[letterKey]pay.LetterState // before
 
 	was standing // of the entry that is being decided

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -20,6 +21,7 @@ import (
 	tassert "github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/fenflow/fenflow/deploy"
 	"github.com/fenflow/fenflow/pkg/bus"
 	"github.com/fenflow/fenflow/pkg/event"
 	"github.com/fenflow/fenflow/pkg/pay"
@@ -101,8 +103,9 @@ func (w *world) consumer(t testing.TB, name string, ackWait time.Duration) {
 	require.NoError(t, err)
 }
 
-// withUsers adds users to accounts of the shipped configuration.
-func withUsers(t testing.TB, users map[string]string) func(*servers.NATSOptions) {
+// withUsers adds users to accounts of the shipped configuration, and accounts of
+// subscribers as an operator does.
+func withUsers(t testing.TB, users map[string]string, subscribers ...string) func(*servers.NATSOptions) {
 	t.Helper()
 	raw, err := os.ReadFile(confFile)
 	require.NoError(t, err)
@@ -112,9 +115,20 @@ func withUsers(t testing.TB, users map[string]string) func(*servers.NATSOptions)
 		require.NotNil(t, at, "account %s in %s", account, confFile)
 		text = text[:at[1]] + user + "," + text[at[1]:]
 	}
-	file := t.TempDir() + "/nats.conf"
-	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	file := writeConf(t, t.TempDir(), text, subscribers...)
 	return func(o *servers.NATSOptions) { o.ConfigFile = file }
+}
+
+// writeConf writes a configuration of the broker, and beside it the accounts of
+// subscribers that it includes.
+func writeConf(t testing.TB, dir, text string, subscribers ...string) (file string) {
+	t.Helper()
+	file = filepath.Join(dir, "nats.conf")
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	accounts := filepath.Join(dir, deploy.SubscriberAccountsFile)
+	require.NoError(t, os.MkdirAll(filepath.Dir(accounts), 0o700))
+	require.NoError(t, os.WriteFile(accounts, []byte(string(deploy.SubscriberAccounts())+strings.Join(subscribers, "")), 0o600))
+	return file
 }
 
 // fact is one event to publish.

@@ -13,6 +13,8 @@ import (
 	"github.com/nats-io/nkeys"
 	"github.com/stretchr/testify/require"
 
+	"github.com/fenflow/fenflow/pkg/operator"
+	"github.com/fenflow/fenflow/pkg/pay"
 	"github.com/fenflow/fenflow/pkg/testkit"
 )
 
@@ -208,9 +210,7 @@ func TestInbox_connects_with_a_seed_file(t *testing.T) {
 	seed, public := nkey(t)
 	file := filepath.Join(t.TempDir(), "shop.nk")
 	require.NoError(t, os.WriteFile(file, seed, 0o600))
-	w := newWorldAt(t, testkit.Database(t, "", nil), withUsers(t, map[string]string{"BUSINESS": fmt.Sprintf(`{nkey: %s, permissions {
-		publish {allow: ["fenflow.events.CONSUMER.INFO.EVENT.shop", "fenflow.events.CONSUMER.MSG.NEXT.EVENT.shop", "$JS.ACK.EVENT.shop.>", "$JS.ACK.*.*.EVENT.shop.>"]}
-		subscribe {allow: ["_INBOX_shop.>"]}}}`, public)}))
+	w := newWorldAt(t, testkit.Database(t, "", nil), withUsers(t, nil, operator.NATSAccount(pay.Subscriber{Name: "shop", MchID: mchid, NKey: public})))
 	w.consumer(t, "shop", time.Second)
 	facts := storyOf(20)
 	w.publish(t, disordered(facts)...)

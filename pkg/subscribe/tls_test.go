@@ -28,8 +28,7 @@ func TestInbox_speaks_TLS_to_a_broker_that_it_can_prove(t *testing.T) {
 	roots := selfSigned(t, dir)
 	conf, err := os.ReadFile(confFile)
 	require.NoError(t, err)
-	file := filepath.Join(dir, "nats.conf")
-	require.NoError(t, os.WriteFile(file, append(conf, fmt.Sprintf("\ntls {cert_file: %q, key_file: %q}\n", dir+"/cert.pem", dir+"/key.pem")...), 0o600))
+	file := writeConf(t, dir, string(conf)+fmt.Sprintf("\ntls {cert_file: %q, key_file: %q}\n", dir+"/cert.pem", dir+"/key.pem"))
 	broker := testkit.NATS(t, func(o *servers.NATSOptions) { o.ConfigFile, o.Environment = file, environment() })
 	db := openDB(t, "postgres://127.0.0.1:1/?sslmode=disable")
 

@@ -53,3 +53,12 @@ type Rejected struct {
 	Reason   string
 	Detail   string
 }
+
+// Sample is a rejected envelope as the bus keeps it.
+type Sample struct {
+	Rejected
+
+	Sequence   uint64 // its number; a stream that is made anew begins again at 1
+	StoredAt   time.Time
+	Unreadable string // why it cannot be read; empty for one that can
+}

@@ -153,9 +153,19 @@ func (f fieldsV2) refund() (r RefundNotice, rejected *VerifyError) {
 // of the APIv2 key in lower-case hex. A wrong key may leave valid padding by
 // chance; it does not leave the XML.
 func decryptReqInfo(text string, keys []merchant.Secret) (fieldsV2, string, *VerifyError) {
+	plain, keyID, _, rejected := openReqInfo(text, keys)
+	if rejected != nil {
+		return nil, "", rejected
+	}
+	fields, rejected := parseXML(plain, "root")
+	return fields, keyID, rejected
+}
+
+// openReqInfo gives the text, and which key it was, from 1.
+func openReqInfo(text string, keys []merchant.Secret) (plain []byte, keyID string, place int, rejected *VerifyError) {
 	sealed, err := base64.StdEncoding.DecodeString(text)
 	if err != nil || len(sealed) == 0 || len(sealed)%aes.BlockSize != 0 {
-		return nil, "", reject(ReasonDecryptFailed, "req_info is not base64 of whole AES blocks")
+		return nil, "", 0, reject(ReasonDecryptFailed, "req_info is not base64 of whole AES blocks")
 	}
 	for i, key := range keys {
 		if key == "" {
@@ -165,11 +175,11 @@ func decryptReqInfo(text string, keys []merchant.Secret) (fieldsV2, string, *Ver
 		if !ok {
 			continue
 		}
-		if fields, rejected := parseXML(plain, "root"); rejected == nil {
-			return fields, keyIDV2(i, "AES-256-ECB"), nil
+		if _, rejected := parseXML(plain, "root"); rejected == nil {
+			return plain, keyIDV2(i, "AES-256-ECB"), i + 1, nil
 		}
 	}
-	return nil, "", reject(ReasonDecryptFailed, "none of the %d configured APIv2 keys decrypts req_info: compare api_v2_key_files with the merchant platform", len(keys))
+	return nil, "", 0, reject(ReasonDecryptFailed, "none of the %d configured APIv2 keys decrypts req_info: compare api_v2_key_files with the merchant platform", len(keys))
 }
 
 func reqInfoKey(key merchant.Secret) []byte {

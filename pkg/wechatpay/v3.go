@@ -105,22 +105,28 @@ func (n Notification) readV3(plain []byte) (Notification, *VerifyError) {
 // decrypt tries each APIv3 key in turn: after a change of keys WeChat Pay may
 // still repeat what it encrypted under the previous one.
 func (r resourceV3) decrypt(keys []merchant.Secret) ([]byte, *VerifyError) {
+	plain, _, rejected := r.open(keys)
+	return plain, rejected
+}
+
+// open is decrypt that also says which key it was, from 1.
+func (r resourceV3) open(keys []merchant.Secret) (plain []byte, place int, rejected *VerifyError) {
 	if r.Algorithm != algorithmAESGCM {
-		return nil, reject(ReasonMalformed, "the resource is encrypted with an algorithm other than %s", algorithmAESGCM)
+		return nil, 0, reject(ReasonMalformed, "the resource is encrypted with an algorithm other than %s", algorithmAESGCM)
 	}
-	rejected := reject(ReasonDecryptFailed, "no APIv3 key is configured: set api_v3_key_files of this merchant")
-	for _, key := range keys {
+	rejected = reject(ReasonDecryptFailed, "no APIv3 key is configured: set api_v3_key_files of this merchant")
+	for i, key := range keys {
 		if len(key.Reveal()) != apiV3KeyBytes {
 			rejected = reject(ReasonDecryptFailed, "an APIv3 key has %d bytes instead of %d: correct api_v3_key_files", len(key.Reveal()), apiV3KeyBytes)
 			continue
 		}
 		plain, failed := decryptGCM([]byte(key.Reveal()), r.Nonce, r.AssociatedData, r.Ciphertext)
 		if failed == nil {
-			return plain, nil
+			return plain, i + 1, nil
 		}
 		rejected = failed
 	}
-	return nil, rejected
+	return nil, 0, rejected
 }
 
 // decryptGCM opens AEAD_AES_256_GCM. The length of the key is the caller's

@@ -144,14 +144,18 @@ func selectKey(keys *merchant.Keyring, serial string, at time.Time) (merchant.Pu
 	return key, nil
 }
 
-// verifyRSA checks a signature over time, nonce and body, each followed by a
-// line feed (WeChat Pay doc 4013053249).
+// verifyRSA checks a signature over time, nonce and body.
 func verifyRSA(key *rsa.PublicKey, h signatureHeader, body []byte) bool {
+	return verifyMessage(key, h.message(body), h.signature)
+}
+
+// message is what is signed: time, nonce and body, each followed by a line feed
+// (WeChat Pay doc 4013053249).
+func (h signatureHeader) message(body []byte) []byte {
 	message := make([]byte, 0, len(h.timestamp)+len(h.nonce)+len(body)+3)
 	message = append(append(message, h.timestamp...), '\n')
 	message = append(append(message, h.nonce...), '\n')
-	message = append(append(message, body...), '\n')
-	return verifyMessage(key, message, h.signature)
+	return append(append(message, body...), '\n')
 }
 
 // verifyMessage checks RSASSA-PKCS1-v1_5 with SHA-256.

@@ -14,9 +14,11 @@ import (
 	"github.com/fenflow/fenflow/pkg/certificates"
 	"github.com/fenflow/fenflow/pkg/command"
 	"github.com/fenflow/fenflow/pkg/deadletter"
+	"github.com/fenflow/fenflow/pkg/keycheck"
 	"github.com/fenflow/fenflow/pkg/outbox"
 	"github.com/fenflow/fenflow/pkg/pay"
 	"github.com/fenflow/fenflow/pkg/replay"
+	"github.com/fenflow/fenflow/pkg/reverify"
 	"github.com/fenflow/fenflow/pkg/settle"
 	"github.com/fenflow/fenflow/pkg/store"
 	"github.com/fenflow/fenflow/pkg/subscribers"
@@ -35,6 +37,8 @@ type worker struct {
 	commands  *command.Service
 	certs     *certificates.Service
 	told      *subscribers.Keeper
+	keycheck  *keycheck.Service
+	reverify  *reverify.Service
 	proof     *proof
 	upkeep    *upkeep
 }
@@ -82,6 +86,7 @@ func wire(env boot.Env, p parts, known *merchants) *worker {
 	p.bus.OnReconnect(w.told.Wake)
 	w.proof = newProof(p, env)
 	w.upkeep = newUpkeep(p, env)
+	w.wireKeys()
 	return w
 }
 
@@ -129,6 +134,7 @@ func (w *worker) run(ctx context.Context) error {
 	begin("replay what was rehearsed", w.afterProof(w.serve(bus.RequestOperateReplay, w.replays.Replay)))
 	begin("put notifications on the replay lane", w.afterProof(w.serve(bus.RequestOperateRepublish, w.replays.Republish)))
 	begin("tell of the replay lane", w.serve(bus.RequestOperateLane, w.replays.Follow))
+	w.answerKeys(begin)
 	begin("letters", w.afterProof(w.letters.Run))
 	begin("live notifications", w.afterProof(w.consume))
 	begin("replayed notifications", w.afterProof(w.consumeReplays))
