@@ -54,6 +54,7 @@ func plan() []room {
 		{name: "pkg/command", ours: edge, others: useCaseLibraries()},
 		{name: "pkg/outbox", ours: edge, others: useCaseLibraries()},
 		{name: "pkg/deadletter", ours: edge, others: useCaseLibraries()},
+		{name: "pkg/replay", ours: edge, others: useCaseLibraries()},
 		{name: "pkg/certificates", ours: edge, others: useCaseLibraries()},
 		{name: "pkg/subscribers", ours: edge, others: useCaseLibraries()},
 		{name: "pkg/reconcile", ours: edge, others: useCaseLibraries()},
@@ -65,7 +66,7 @@ func plan() []room {
 		// 4: composition
 		{name: "pkg/app/boot", ours: protocols, others: []string{"github.com/go-chi/chi/v5", "github.com/prometheus/client_golang/...", "golang.org/x/..."}},
 		{name: "pkg/app/ingest", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/ingest"), others: []string{"golang.org/x/...", "github.com/prometheus/client_golang/..."}},
-		{name: "pkg/app/worker", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/store", "pkg/queue", "pkg/settle", "pkg/command", "pkg/outbox", "pkg/deadletter", "pkg/certificates", "pkg/keycheck", "pkg/reverify", "pkg/subscribers"), others: []string{"golang.org/x/...", "github.com/google/uuid", "github.com/prometheus/client_golang/..."}},
+		{name: "pkg/app/worker", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/store", "pkg/queue", "pkg/settle", "pkg/command", "pkg/outbox", "pkg/deadletter", "pkg/replay", "pkg/certificates", "pkg/keycheck", "pkg/reverify", "pkg/subscribers"), others: []string{"golang.org/x/...", "github.com/google/uuid", "github.com/prometheus/client_golang/..."}},
 		{name: "pkg/app/reconciler", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/queue", "pkg/reconcile", "pkg/store"), others: []string{"golang.org/x/...", "github.com/prometheus/client_golang/..."}},
 		{name: "pkg/app/console", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/operator", "pkg/store"), others: []string{"golang.org/x/...", "github.com/prometheus/client_golang/..."}},
 		{name: "pkg/app/doctor", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/queue", "pkg/store")},

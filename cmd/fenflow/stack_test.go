@@ -66,6 +66,7 @@ func startStack(t *testing.T, with ...func(*devstack.Options)) *devstack.Stack {
 //	control METHOD PATH [BODY]   asks the stand-in WeChat Pay (/control/…)
 //	await REGEXP PROGRAM ARGS…   runs it until its output matches; stdout is the last output
 //	psql STATEMENT               prints the rows, a column each separated by |
+//	remember NAME                the last output, as a variable
 //	tidy, keep NAME              as in TestSessions
 func TestStackSessions(t *testing.T) { //nolint:tparallel // the scripts are; the group waits for them
 	t.Parallel()
@@ -93,6 +94,9 @@ func stackParams(stack *devstack.Stack, dir string) testscript.Params {
 			},
 			"keep": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Setenv(args[0], tokenShape.FindString(ts.ReadFile("stdout")))
+			},
+			"remember": func(ts *testscript.TestScript, _ bool, args []string) {
+				ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
 			},
 		},
 		Setup: func(e *testscript.Env) error {

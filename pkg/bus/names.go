@@ -33,6 +33,11 @@ const (
 	RequestReadCommand = "fenflow.read.command"
 	RequestActCheck    = "fenflow.act.check"
 	RequestActAbnormal = "fenflow.act.abnormal"
+
+	RequestOperateRehearse  = "fenflow.operate.rehearse"
+	RequestOperateReplay    = "fenflow.operate.replay"
+	RequestOperateRepublish = "fenflow.operate.republish"
+	RequestOperateLane      = "fenflow.operate.lane"
 )
 
 // Requests of operators, which the console asks the worker: for what takes a

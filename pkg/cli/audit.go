@@ -47,7 +47,7 @@ func (c *commandLine) auditText(got listed[auditEntry]) string {
 	for _, e := range got.rows {
 		more := cell{e.Subject, labelled("merchant", e.Mchid)}
 		for _, key := range slices.Sorted(maps.Keys(e.Detail)) {
-			more = append(more, key+": "+fmt.Sprint(e.Detail[key]))
+			more = append(more, key+": "+brief(e.Detail[key]))
 		}
 		rows = append(rows, []cell{{instant(e.At)}, {e.Actor}, {e.Action}, more})
 	}
@@ -56,4 +56,12 @@ func (c *commandLine) auditText(got listed[auditEntry]) string {
 		text += thereIsMore
 	}
 	return text
+}
+
+// brief says how long a list is, rather than all of it: --json has the rest.
+func brief(detail any) string {
+	if all, list := detail.([]any); list && len(all) > 1 {
+		return fmt.Sprintf("%v and %d more", all[0], len(all)-1)
+	}
+	return fmt.Sprint(detail)
 }

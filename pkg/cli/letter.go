@@ -202,10 +202,23 @@ func (c *commandLine) letterDiscard() *cobra.Command {
 		if err != nil {
 			return answer{}, err
 		}
-		return answer{document: raw, text: fmt.Sprintf("Dead letter %s of merchant %s (%s) is %s.\n", plain(l.DeliveryID), plain(l.Mchid), plain(string(l.Reason)), plain(string(l.State)))}, nil
+		return answer{document: raw, text: discardedText(&l)}, nil
 	})
 	discard.Flags().StringVar(&reason, "reason", "", "why; it goes into the audit log")
 	// It fails only where the flag is not there.
 	_ = discard.MarkFlagRequired("reason")
 	return discard
+}
+
+// discardedText says whose word counts: the first.
+func discardedText(l *operatorapi.Letter) string {
+	what := fmt.Sprintf("Dead letter %s of merchant %s (%s)", plain(l.DeliveryID), plain(l.Mchid), plain(string(l.Reason)))
+	d := value(l.Discard)
+	switch {
+	case !d.Again:
+		return what + " is " + plain(string(l.State)) + ".\n"
+	case d.Actor == nil:
+		return what + " was discarded already, by hand; the reason given now is not kept.\n"
+	}
+	return fmt.Sprintf("%s was discarded already, by %s at %s: %q. The reason given now is not kept.\n", what, plain(*d.Actor), instant(value(d.At)), plain(value(d.Reason)))
 }

@@ -50,6 +50,7 @@ type failureBody struct {
 	ExitCode int             `json:"exit_code"`
 	Errors   []problem.Field `json:"errors,omitempty"`
 	Problem  json.RawMessage `json:"problem,omitempty"` // what the operators' API answered
+	Done     any             `json:"done,omitempty"`    // what was done before: the document of a command that ends well
 }
 
 // fail tells an error once and gives its exit code. An operator at the command
@@ -59,7 +60,12 @@ func (c *commandLine) fail(err error) int {
 	exit := problem.ExitCodeOf(err)
 	var refused *refusal
 	byAPI := errors.As(err, &refused)
+	var before *partial
+	halfway := errors.As(err, &before)
 	if !c.json {
+		if halfway {
+			_, _ = io.WriteString(c.Stdout, before.text) // nobody is left to tell
+		}
 		text := problem.Text(err)
 		if byAPI {
 			text = refused.text()
@@ -70,6 +76,9 @@ func (c *commandLine) fail(err error) int {
 	body := failureBody{Code: document.Code, Message: err.Error(), NextStep: document.NextStep, ExitCode: exit, Errors: document.Errors}
 	if byAPI {
 		body.Problem = refused.document
+	}
+	if halfway {
+		body.Done = before.document
 	}
 	if c.writeJSON(failure{body}) != nil {
 		return problem.ExitInternal

@@ -10,39 +10,46 @@ import (
 // progressEvery is how often a terminal is drawn anew.
 const progressEvery = 100 * time.Millisecond
 
-// shownProgress tells people how far a replay is.
+// progressed is work that is shown.
+type progressed interface {
+	begun() int // so many were asked for
+	atEnd() int // so many of them need nothing more
+	states() string
+}
+
+// shownProgress tells people how far the work is.
 type shownProgress interface {
-	at(r *replayed)    // as often as there is news
-	chunk(r *replayed) // after each chunk
-	end()              // may be called twice
+	at(p progressed)    // as often as there is news
+	chunk(p progressed) // after each chunk
+	end()               // may be called twice
 }
 
 // progress is a bar at a terminal and lines elsewhere; a program that wants a
 // document is told nothing.
-func (c *commandLine) progress(total int) shownProgress {
+func (c *commandLine) progress(doing string, total int) shownProgress {
 	switch {
 	case c.json || total == 0:
 		return silent{}
 	case c.Terminal:
-		return c.bar(total)
+		return c.bar(doing, total)
 	}
 	return lines{c, total}
 }
 
 type silent struct{}
 
-func (silent) at(*replayed)    {}
-func (silent) chunk(*replayed) {}
-func (silent) end()            {}
+func (silent) at(progressed)    {}
+func (silent) chunk(progressed) {}
+func (silent) end()             {}
 
 type lines struct {
 	c     *commandLine
 	total int
 }
 
-func (lines) at(*replayed) {}
-func (l lines) chunk(r *replayed) {
-	l.c.tell(fmt.Sprintf("%d of %d: %s\n", r.Requested, l.total, r.states()))
+func (lines) at(progressed) {}
+func (l lines) chunk(p progressed) {
+	l.c.tell(fmt.Sprintf("%d of %d: %s\n", p.begun(), l.total, p.states()))
 }
 func (lines) end() {}
 
@@ -51,14 +58,14 @@ type bar struct {
 	ended   chan struct{}
 }
 
-func (c *commandLine) bar(total int) *bar {
+func (c *commandLine) bar(doing string, total int) *bar {
 	w := progress.NewWriter()
 	w.SetOutputWriter(c.Stdout) // it is the terminal
 	w.SetUpdateFrequency(progressEvery)
 	w.SetAutoStop(true)
 	w.Style().Visibility.Time, w.Style().Visibility.Percentage = false, false
 	w.Style().Options.DoneString = "ended" // it may have been stopped
-	b := &bar{&progress.Tracker{Message: "replaying", Total: int64(total)}, make(chan struct{})}
+	b := &bar{&progress.Tracker{Message: doing, Total: int64(total)}, make(chan struct{})}
 	w.AppendTracker(b.tracker)
 	go func() {
 		defer close(b.ended)
@@ -67,12 +74,12 @@ func (c *commandLine) bar(total int) *bar {
 	return b
 }
 
-func (b *bar) at(r *replayed) {
-	b.tracker.UpdateMessage(r.states())
-	b.tracker.SetValue(int64(r.Requested - len(r.Waiting)))
+func (b *bar) at(p progressed) {
+	b.tracker.UpdateMessage(p.states())
+	b.tracker.SetValue(int64(p.atEnd()))
 }
 
-func (b *bar) chunk(r *replayed) { b.at(r) }
+func (b *bar) chunk(p progressed) { b.at(p) }
 
 // end leaves the bar as it is; what follows is written below it.
 func (b *bar) end() {

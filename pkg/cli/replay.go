@@ -29,46 +29,48 @@ counted first; at a terminal you are asked, elsewhere --yes is required. Each le
 or open again, for a minute at most. Ctrl-C stops; what was begun goes on by itself, and the same command can simply be
 run again: what is settled is never settled twice.
 
-Exit codes: 0 all are resolved, 5 some opened again, were discarded, or you declined, 7 some wait still, or it was stopped`
+With --dry-run it says what would change, row by row, and changes nothing. What that prints with --json can be given to
+--expect: exactly these letters are replayed then, in that order and fifty at a time, and it stops before the first
+fifty among which an order has moved since.
+
+Exit codes: 0 all are resolved (--dry-run: it could be told; --expect: all is done), 5 some opened again, were
+discarded, or you declined (--expect: an order has moved), 7 some wait still, or it was stopped (--dry-run: somebody
+holds a row; --expect: some were left alone)`
 
 // replayFlags say which letters, and why.
 type replayFlags struct {
-	where map[string]string
-	since string
-	limit int
-	why   string
-	yes   bool
+	where  map[string]string
+	since  string
+	limit  int
+	why    string
+	yes    bool
+	dry    bool
+	expect string
 }
 
 func (c *commandLine) letterReplay() *cobra.Command {
 	var f replayFlags
 	replay := c.asks("replay [ID...]", "Replay dead letters, for a reason, and follow what becomes of them", cobra.ArbitraryArgs, func(ctx context.Context, api remote, args []string) (answer, error) {
-		if strings.TrimSpace(f.why) == "" {
-			return answer{}, problem.New(problem.Usage, "--reason must say why: it goes into the audit log")
-		}
-		f.why = strings.TrimSpace(f.why)
-		if len(args) > 0 {
-			if len(f.where) > 0 || f.since != "" {
-				return answer{}, problem.New(problem.Usage, "name dead letters, or say --where with --since: not both")
-			}
-			letters, err := api.lettersOf(ctx, args)
-			if err != nil {
-				return answer{}, err
-			}
-			return c.replay(ctx, api, letters, f.why)
-		}
-		letters, err := c.chosenLetters(ctx, api, &f)
-		if err != nil {
+		var err error
+		if f.why, err = actReason(f.why, f.dry); err != nil {
 			return answer{}, err
 		}
-		meant, err := c.meant(ctx, letters, f.yes)
+		if f.expect != "" {
+			if len(args) > 0 {
+				return answer{}, problem.New(problem.Usage, "name dead letters, or give a dry run with --expect: not both")
+			}
+			return c.replayExpected(ctx, api, f.expect, f.why)
+		}
+		letters, err := c.meantLetters(ctx, api, &f, args)
 		switch {
 		case err != nil:
 			return answer{}, err
-		case !meant:
+		case f.dry:
+			return c.rehearseLetters(ctx, api, letters)
+		case letters == nil:
 			return answer{document: newReplayed(), text: "Nothing was replayed.\n", exit: problem.ExitRefused}, nil
 		}
-		return c.replay(ctx, api, letters.rows, f.why)
+		return c.replay(ctx, api, letters, f.why)
 	})
 	replay.Long = replayLong
 	flags := replay.Flags()
@@ -76,11 +78,77 @@ func (c *commandLine) letterReplay() *cobra.Command {
 	flags.StringVar(&f.since, "since", "", "with --where: only what failed first then or later: 2h or 3d ago, or an instant of RFC 3339")
 	flags.IntVar(&f.limit, "limit", maxReplay, fmt.Sprintf("with --where: the oldest, at most so many, 1 to %d", maxReplay))
 	flags.BoolVar(&f.yes, "yes", false, "with --where: do not ask")
-	flags.StringVar(&f.why, "reason", "", "why; it goes into the audit log")
-	// Both fail only where the flag is not there.
-	_ = replay.MarkFlagRequired("reason")
+	actFlags(replay, &f.why, &f.dry, &f.expect)
+	for _, other := range []string{"where", "since", "limit"} {
+		replay.MarkFlagsMutuallyExclusive("expect", other)
+	}
+	// It fails only where the flag is not there.
 	_ = replay.RegisterFlagCompletionFunc("where", cobra.FixedCompletions(whereWords(), cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveNoSpace))
 	return replay
+}
+
+// actFlags are those of every replay.
+func actFlags(cmd *cobra.Command, why *string, dry *bool, expect *string) {
+	cmd.Flags().StringVar(why, "reason", "", "why; it goes into the audit log")
+	cmd.Flags().BoolVar(dry, "dry-run", false, "say what would change, and change nothing")
+	cmd.Flags().StringVar(expect, "expect", "", "replay exactly what `FILE`, a document of --dry-run --json, shows, and stop at an order that has moved since; - is what is piped in")
+	cmd.MarkFlagsMutuallyExclusive("dry-run", "expect")
+}
+
+// actReason is why something is done; a dry run does nothing.
+func actReason(why string, dry bool) (string, error) {
+	why = strings.TrimSpace(why)
+	if why == "" && !dry {
+		return "", problem.New(problem.Usage, "--reason must say why: it goes into the audit log")
+	}
+	return why, nil
+}
+
+// meantLetters are the letters to replay: named ones as they are, chosen ones once
+// somebody has said that they are meant. nil: they are not.
+func (c *commandLine) meantLetters(ctx context.Context, api remote, f *replayFlags, args []string) ([]operatorapi.Letter, error) {
+	if len(args) > 0 {
+		if len(f.where) > 0 || f.since != "" {
+			return nil, problem.New(problem.Usage, "name dead letters, or say --where with --since: not both")
+		}
+		return api.lettersOf(ctx, args)
+	}
+	letters, err := c.chosenLetters(ctx, api, f)
+	if err != nil {
+		return nil, err
+	}
+	if f.dry || len(letters.rows) == 0 { // of none, nothing is asked
+		return append([]operatorapi.Letter{}, letters.rows...), nil
+	}
+	meant, err := c.meant(ctx, letters.count(), f.yes)
+	if err != nil || !meant {
+		return nil, err
+	}
+	return letters.rows, nil
+}
+
+func (c *commandLine) rehearseLetters(ctx context.Context, api remote, letters []operatorapi.Letter) (answer, error) {
+	ids := make([]operatorapi.DeliveryID, len(letters))
+	for i, l := range letters {
+		var err error
+		if ids[i], err = parseDeliveryID(l.DeliveryID); err != nil {
+			return answer{}, err
+		}
+	}
+	return c.rehearsed(ctx, api, ids, "dead letter")
+}
+
+// rehearsed is the answer of a dry run.
+func (c *commandLine) rehearsed(ctx context.Context, api remote, ids []operatorapi.DeliveryID, noun string) (answer, error) {
+	r, err := c.rehearse(ctx, api, ids)
+	if err != nil {
+		return answer{}, err
+	}
+	a := answer{document: r, text: c.rehearsalText(r, noun)}
+	if r.Totals.Busy > 0 {
+		a.exit = problem.ExitUnavailable
+	}
+	return a, nil
 }
 
 func whereWords() []string {
@@ -91,8 +159,8 @@ func whereWords() []string {
 	return words
 }
 
-// lettersOf finds letters that were named. One that can never be replayed ends
-// the command before anything is done.
+// lettersOf finds letters that were named, in that order. One that can never be
+// replayed ends the command before anything is done.
 func (r remote) lettersOf(ctx context.Context, args []string) ([]operatorapi.Letter, error) {
 	var ids []operatorapi.DeliveryID
 	for _, text := range args {
@@ -107,20 +175,22 @@ func (r remote) lettersOf(ctx context.Context, args []string) ([]operatorapi.Let
 	if len(ids) > maxReplay {
 		return nil, problem.Newf(problem.Usage, "%d dead letters are named; %d can be replayed at once", len(ids), maxReplay)
 	}
-	letters, err := r.look(ctx, ids)
+	found, err := r.look(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
+	letters := make([]operatorapi.Letter, 0, len(ids))
 	for _, id := range ids {
-		at := slices.IndexFunc(letters, func(l operatorapi.Letter) bool { return l.DeliveryID == id.String() })
+		at := slices.IndexFunc(found, func(l operatorapi.Letter) bool { return l.DeliveryID == id.String() })
 		switch {
 		case at < 0:
 			return nil, problem.New(problem.UnknownLetter, id.String())
-		case !pay.DeliveryKind(letters[at].Kind).Notification():
-			return nil, problem.Newf(problem.NotReplayable, "%s is of kind %s", id, plain(letters[at].Kind))
-		case letters[at].State == operatorapi.LetterState(pay.LetterDiscarded):
+		case !pay.DeliveryKind(found[at].Kind).Notification():
+			return nil, problem.Newf(problem.NotReplayable, "%s is of kind %s", id, plain(found[at].Kind))
+		case found[at].State == operatorapi.LetterState(pay.LetterDiscarded):
 			return nil, problem.Newf(problem.LetterSettled, "%s is discarded", id)
 		}
+		letters = append(letters, found[at])
 	}
 	return letters, nil
 }
@@ -216,16 +286,13 @@ func (l chosen) count() string {
 	return text + ", " + plain(l.said)
 }
 
-// meant says how many letters there are and makes sure that they are meant.
-func (c *commandLine) meant(ctx context.Context, letters chosen, yes bool) (bool, error) {
-	if len(letters.rows) == 0 {
-		return true, nil // of none, nothing is asked
-	}
+// meant says what there is to replay and makes sure that it is meant.
+func (c *commandLine) meant(ctx context.Context, count string, yes bool) (bool, error) {
 	if yes {
-		c.tell("Replaying " + letters.count() + ".\n")
+		c.tell("Replaying " + count + ".\n")
 		return true, nil
 	}
-	return c.confirmed(ctx, "Replay "+letters.count()+"?", "this would replay "+letters.count()+"; there is nobody to ask whether they are meant")
+	return c.confirmed(ctx, "Replay "+count+"?", "this would replay "+count+"; there is nobody to ask whether they are meant")
 }
 
 // tell is for people who look on; a program reads one document.

@@ -49,6 +49,9 @@ func (r *replayed) add(letters []followed) {
 	}
 }
 
+// stop notes that so many letters were not asked for.
+func (r *replayed) stop(left int) { r.stopped, r.stoppedEarly = left, true }
+
 // with is r and the letters that are on their way.
 func (r *replayed) with(letters []followed) *replayed {
 	sum := *r
@@ -66,6 +69,9 @@ func (r *replayed) exit() int {
 	}
 	return problem.ExitOK
 }
+
+func (r *replayed) begun() int { return r.Requested }
+func (r *replayed) atEnd() int { return r.Requested - len(r.Waiting) }
 
 func (r *replayed) states() string {
 	parts := []string{fmt.Sprintf("%d resolved", r.Resolved), fmt.Sprintf("%d open again", len(r.Open)), fmt.Sprintf("%d waiting", len(r.Waiting))}

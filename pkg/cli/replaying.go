@@ -6,33 +6,54 @@ import (
 
 	"github.com/fenflow/fenflow/pkg/operatorapi"
 	"github.com/fenflow/fenflow/pkg/pay"
+	"github.com/fenflow/fenflow/pkg/problem"
 )
 
 // replay replays letters in chunks and follows each chunk before the next one
 // begins. Where it is stopped, what was asked for is told all the same.
 func (c *commandLine) replay(ctx context.Context, api remote, letters []operatorapi.Letter, why string) (answer, error) {
 	r := &replaying{api: api, why: why, became: newReplayed()}
-	shown := c.progress(len(letters))
+	shown := c.progress("replaying", len(letters))
 	defer shown.end()
 	f := follower{look: api.look, told: func(now []followed) { shown.at(r.became.with(now)) }}
+	asked := 0
 	for chunk := range slices.Chunk(letters, replayChunk) {
 		if ctx.Err() != nil {
-			r.became.stopped += len(chunk)
-			continue
+			break
 		}
 		begun, err := r.begin(ctx, chunk)
 		if err == nil {
 			err = f.follow(ctx, begun)
-		}
-		if err != nil && ctx.Err() == nil {
-			return answer{}, err
+		} else if ctx.Err() == nil && !undecided(err) {
+			begun = nil // none of the chunk
 		}
 		r.became.add(begun)
+		asked += len(begun)
+		if err != nil && ctx.Err() == nil {
+			shown.end()
+			if asked == 0 {
+				return answer{}, err
+			}
+			r.became.stop(len(letters) - asked)
+			return answer{}, &partial{err: err, document: r.became, text: c.replayedText(r.became)}
+		}
 		shown.chunk(r.became)
 	}
 	shown.end()
-	r.became.stoppedEarly = ctx.Err() != nil
+	if ctx.Err() != nil {
+		r.became.stop(len(letters) - asked)
+	}
 	return answer{document: r.became, text: c.replayedText(r.became), exit: r.became.exit()}, nil
+}
+
+// undecided says whether something that failed may have been done all the same.
+func undecided(err error) bool {
+	switch problem.KindOf(err) {
+	case problem.Unhealthy, problem.Unavailable, problem.Internal, problem.DatabaseUnavailable, problem.NoWorker, problem.BrokerUnavailable:
+		return true
+	default:
+		return false
+	}
 }
 
 type replaying struct {

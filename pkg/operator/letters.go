@@ -19,7 +19,7 @@ type Letters interface {
 	ListLetters(ctx context.Context, f pay.LetterFilter) ([]pay.Letter, error)
 	LetterGroups(ctx context.Context, mchid pay.MchID, since time.Time) ([]pay.LetterGroup, error)
 	Letter(ctx context.Context, id pay.DeliveryID) (pay.Letter, bool, error)
-	DiscardLetter(ctx context.Context, id pay.DeliveryID, actor, reason string) (l pay.Letter, discarded, found bool, err error)
+	DiscardLetter(ctx context.Context, id pay.DeliveryID, actor, reason string) (l pay.Letter, d pay.Discard, found bool, err error)
 	ReplayLetters(ctx context.Context, which pay.LetterChoice, actor, why string) ([]pay.DeliveryID, error)
 }
 
@@ -41,6 +41,15 @@ type letterDocument struct {
 	LastFailedAt   time.Time `json:"last_failed_at"`
 	NextRetryAt    time.Time `json:"next_retry_at,omitzero"`
 	ResolvedAt     time.Time `json:"resolved_at,omitzero"`
+
+	Discard *discardDocument `json:"discard,omitempty"` // in the answer to one
+}
+
+type discardDocument struct {
+	Actor  string    `json:"actor,omitempty"`
+	Reason string    `json:"reason,omitempty"`
+	At     time.Time `json:"at,omitzero"`
+	Again  bool      `json:"again"`
 }
 
 type letterWithBytes struct {
@@ -149,7 +158,7 @@ func (a *API) discardLetter(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	l, discarded, found, err := a.Books.DiscardLetter(c.Context(), id, c.actor(), reason)
+	l, d, found, err := a.Books.DiscardLetter(c.Context(), id, c.actor(), reason)
 	switch {
 	case err != nil:
 		return err //nolint:wrapcheck // the step is the route, which the log line names
@@ -158,8 +167,10 @@ func (a *API) discardLetter(w http.ResponseWriter, c *call) error {
 	case l.State != pay.LetterDiscarded:
 		return problem.Newf(problem.LetterSettled, "its state is %s", l.State)
 	}
-	note(w, slog.Bool("discarded", discarded))
-	return answer(w, letterOf(l))
+	note(w, slog.Bool("discarded", !d.Again))
+	document := letterOf(l)
+	document.Discard = &discardDocument{d.Actor, d.Reason, d.At, d.Again}
+	return answer(w, document)
 }
 
 func letterReasons() []pay.LetterReason {

@@ -19,10 +19,11 @@ type Books interface {
 	Orders
 	Stories
 	Letters
+	Replayables
+	Archive
 	Anomalies
 	Audits
 	Subscribers
-	Archive
 }
 
 // Options are what an API works with.
@@ -80,6 +81,7 @@ func New(o Options) *API {
 	a.route(r, http.MethodGet, "/operator/v1/audit", a.listAudit)
 	a.routeEvents(r)
 	// Each noun lists its own routes beside its handlers.
+	a.routeReplays(r)
 	a.routeAnomalies(r)
 	a.routeSubscribers(r)
 	a.routeMerchants(r)

@@ -113,14 +113,16 @@ func joined[T ~string](words []T) string {
 	return strings.Join(names, ", ")
 }
 
-func (q *query) since() time.Time {
-	s := q.text("since")
+func (q *query) since() time.Time { return q.instant("since") }
+
+func (q *query) instant(name string) time.Time {
+	s := q.text(name)
 	if s == "" {
 		return time.Time{}
 	}
 	at, err := time.Parse(time.RFC3339, s)
 	if err != nil {
-		q.bad("since", "is %s; it must be a time as in RFC 3339, such as 2026-12-31T23:59:59Z (a + in a query is written %%2B)", shown(s))
+		q.bad(name, "is %s; it must be a time as in RFC 3339, such as 2026-12-31T23:59:59Z (a + in a query is written %%2B)", shown(s))
 	}
 	return at.UTC()
 }

@@ -38,15 +38,19 @@ func readReason(w http.ResponseWriter, r *http.Request) (string, error) {
 
 // readFields reads the body of an act, one JSON object.
 func readFields(w http.ResponseWriter, r *http.Request) (*fields, error) {
+	return readFieldsWithin(w, r, maxActBytes)
+}
+
+func readFieldsWithin(w http.ResponseWriter, r *http.Request, most int64) (*fields, error) {
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || mediaType != "application/json" {
 		return nil, problem.New(problem.UnsupportedMedia, "this request is application/json")
 	}
-	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxActBytes))
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 	var over *http.MaxBytesError
 	switch {
 	case errors.As(err, &over):
-		return nil, problem.Newf(problem.TooLarge, "the body is larger than %d bytes", maxActBytes)
+		return nil, problem.Newf(problem.TooLarge, "the body is larger than %d bytes", most)
 	case err != nil:
 		return nil, problem.Wrap(problem.Malformed, err, "the body did not arrive whole")
 	case !utf8.Valid(raw):

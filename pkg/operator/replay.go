@@ -74,13 +74,18 @@ func (f *fields) choice() pay.LetterChoice {
 	return pay.LetterChoice{MchID: f.mchid(), Reason: f.letterReason(), Since: f.since(), Limit: f.limit()}
 }
 
-func (f *fields) deliveryIDs() []pay.DeliveryID {
+func (f *fields) deliveryIDs() []pay.DeliveryID { return f.deliveryIDsUpTo(maxIDs) }
+
+func (f *fields) deliveryIDsUpTo(most int) []pay.DeliveryID {
+	if _, given := f.given["delivery_ids"]; !given {
+		f.bad("delivery_ids", "is missing; name the messages")
+	}
 	var texts []string
 	if !f.take("delivery_ids", "a list of UUIDs", &texts) {
 		return nil
 	}
-	if len(texts) < 1 || len(texts) > maxIDs {
-		f.bad("delivery_ids", "has %d ids; it must have 1 to %d", len(texts), maxIDs)
+	if len(texts) < 1 || len(texts) > most {
+		f.bad("delivery_ids", "has %d ids; it must have 1 to %d", len(texts), most)
 		return nil
 	}
 	ids := make([]pay.DeliveryID, 0, len(texts))

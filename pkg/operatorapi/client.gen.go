@@ -204,6 +204,16 @@ const (
 	RefundStateSucceeded  RefundState = "succeeded"
 )
 
+// Defines values for RehearsedOutcome.
+const (
+	Applied   RehearsedOutcome = "applied"
+	Archived  RehearsedOutcome = "archived"
+	Busy      RehearsedOutcome = "busy"
+	Lettered  RehearsedOutcome = "lettered"
+	Refused   RehearsedOutcome = "refused"
+	Unchanged RehearsedOutcome = "unchanged"
+)
+
 // Defines values for RejectedFor.
 const (
 	RejectedForBadSignature  RejectedFor = "bad_signature"
@@ -375,6 +385,16 @@ type Decision struct {
 // DeliveryKind defines model for DeliveryKind.
 type DeliveryKind string
 
+// Discard In the answer to a discard; who and why are absent of a letter that was discarded by hand in the database.
+type Discard struct {
+	Actor *string `json:"actor,omitempty"`
+
+	// Again it had been discarded before; the reason given now is not kept
+	Again  bool       `json:"again"`
+	At     *time.Time `json:"at,omitempty"`
+	Reason *string    `json:"reason,omitempty"`
+}
+
 // EventPage defines model for EventPage.
 type EventPage struct {
 	Events []StoredEvent `json:"events"`
@@ -405,6 +425,15 @@ type EventPage struct {
 		// MadeAt A stream that was made anew counts from 1 again.
 		MadeAt time.Time `json:"made_at"`
 	} `json:"stream"`
+}
+
+// ExpectedOrder defines model for ExpectedOrder.
+type ExpectedOrder struct {
+	Mchid      string `json:"mchid"`
+	OutTradeNo string `json:"out_trade_no"`
+
+	// Sequence as the dry run gave it; 0: there was no such order
+	Sequence int64 `json:"sequence"`
 }
 
 // Expiry What expires first. A certificate that has a successor does not count.
@@ -458,9 +487,12 @@ type KeyFailure struct {
 
 // Letter defines model for Letter.
 type Letter struct {
-	Attempts       int          `json:"attempts"`
-	DeliveryID     string       `json:"delivery_id"`
-	Detail         string       `json:"detail"`
+	Attempts   int    `json:"attempts"`
+	DeliveryID string `json:"delivery_id"`
+	Detail     string `json:"detail"`
+
+	// Discard In the answer to a discard; who and why are absent of a letter that was discarded by hand in the database.
+	Discard        *Discard     `json:"discard,omitempty"`
 	EventType      *string      `json:"event_type,omitempty"`
 	FirstFailedAt  time.Time    `json:"first_failed_at"`
 	KeyID          *string      `json:"key_id,omitempty"`
@@ -505,9 +537,12 @@ type LetterWithBytes struct {
 	Attempts int `json:"attempts"`
 
 	// BodyBase64 the bytes as they arrived
-	BodyBase64     []byte            `json:"body_base64"`
-	DeliveryID     string            `json:"delivery_id"`
-	Detail         string            `json:"detail"`
+	BodyBase64 []byte `json:"body_base64"`
+	DeliveryID string `json:"delivery_id"`
+	Detail     string `json:"detail"`
+
+	// Discard In the answer to a discard; who and why are absent of a letter that was discarded by hand in the database.
+	Discard        *Discard          `json:"discard,omitempty"`
 	EventType      *string           `json:"event_type,omitempty"`
 	FirstFailedAt  time.Time         `json:"first_failed_at"`
 	Headers        map[string]string `json:"headers"`
@@ -898,12 +933,131 @@ type RefundOrigin string
 // RefundState defines model for Refund.State.
 type RefundState string
 
+// Rehearsal defines model for Rehearsal.
+type Rehearsal struct {
+	Deliveries []Rehearsed `json:"deliveries"`
+
+	// Totals How many messages of each outcome, and how many rows; over several chunks they add up.
+	Totals RehearsalTotals `json:"totals"`
+}
+
 // RehearsalOutcome What would become of the messages of protocol v3.
 type RehearsalOutcome struct {
 	Failed        int         `json:"failed"`
 	LatestFailure *KeyFailure `json:"latest_failure,omitempty"`
 	Passed        int         `json:"passed"`
 }
+
+// RehearsalTotals How many messages of each outcome, and how many rows; over several chunks they add up.
+type RehearsalTotals struct {
+	Anomalies  int `json:"anomalies"`
+	Applied    int `json:"applied"`
+	Archived   int `json:"archived"`
+	Busy       int `json:"busy"`
+	Deliveries int `json:"deliveries"`
+	Events     int `json:"events"`
+	History    int `json:"history"`
+	Lettered   int `json:"lettered"`
+	Payments   int `json:"payments"`
+	Refunds    int `json:"refunds"`
+	Refused    int `json:"refused"`
+
+	// Resolved dead letters that come to their end
+	Resolved  int `json:"resolved"`
+	Unchanged int `json:"unchanged"`
+}
+
+// Rehearsed One message, and the rows that settling it changes. Lists are absent where nothing of their kind changes.
+type Rehearsed struct {
+	Anomalies *[]struct {
+		ActualFen     int64   `json:"actual_fen"`
+		ExpectedFen   int64   `json:"expected_fen"`
+		Kind          string  `json:"kind"`
+		New           bool    `json:"new"`
+		OutRefundNo   *string `json:"out_refund_no,omitempty"`
+		Policy        string  `json:"policy"`
+		State         string  `json:"state"`
+		TransactionID string  `json:"transaction_id"`
+	} `json:"anomalies,omitempty"`
+
+	// AsksOrder WeChat Pay is asked about the order at once
+	AsksOrder *bool `json:"asks_order,omitempty"`
+
+	// AsksRefund WeChat Pay is asked about this out_refund_no at once
+	AsksRefund *string `json:"asks_refund,omitempty"`
+	DeliveryID string  `json:"delivery_id"`
+
+	// Detail of lettered and refused
+	Detail *string `json:"detail,omitempty"`
+	Events *[]struct {
+		EventID  string `json:"event_id"`
+		Fact     string `json:"fact"`
+		Sequence int64  `json:"sequence"`
+	} `json:"events,omitempty"`
+	History *[]struct {
+		Detail        *string `json:"detail,omitempty"`
+		From          string  `json:"from"`
+		OutRefundNo   *string `json:"out_refund_no,omitempty"`
+		RefundFrom    *string `json:"refund_from,omitempty"`
+		RefundTo      *string `json:"refund_to,omitempty"`
+		Sequence      int64   `json:"sequence"`
+		To            string  `json:"to"`
+		TransactionID *string `json:"transaction_id,omitempty"`
+		What          string  `json:"what"`
+	} `json:"history,omitempty"`
+	Kind string `json:"kind"`
+
+	// Letter What becomes of its dead letter; without a state it has none yet.
+	Letter *struct {
+		State      *LetterState `json:"state,omitempty"`
+		StateAfter LetterState  `json:"state_after"`
+	} `json:"letter,omitempty"`
+	Mchid string `json:"mchid"`
+	Order *struct {
+		Mchid      string `json:"mchid"`
+		OutTradeNo string `json:"out_trade_no"`
+
+		// Sequence 0: there is no such order; absent: it was not read
+		Sequence      *int64      `json:"sequence,omitempty"`
+		SequenceAfter *int64      `json:"sequence_after,omitempty"`
+		State         *OrderState `json:"state,omitempty"`
+		StateAfter    *OrderState `json:"state_after,omitempty"`
+	} `json:"order,omitempty"`
+
+	// Outcome applied: its order moves. unchanged: the books know it already. lettered: it becomes, or stays, a dead letter.
+	// archived: it concerns no order. busy: somebody holds its rows, and nothing is known. refused: it must not be
+	// settled again.
+	Outcome  RehearsedOutcome `json:"outcome"`
+	Payments *[]struct {
+		AmountFen     int64     `json:"amount_fen"`
+		New           bool      `json:"new"`
+		OverrunFen    int64     `json:"overrun_fen"`
+		PaidAt        time.Time `json:"paid_at"`
+		RefundedFen   int64     `json:"refunded_fen"`
+		ReservedFen   int64     `json:"reserved_fen"`
+		TransactionID string    `json:"transaction_id"`
+	} `json:"payments,omitempty"`
+
+	// Reason of lettered; a LetterReason
+	Reason  *string `json:"reason,omitempty"`
+	Refunds *[]struct {
+		AmountFen     int64   `json:"amount_fen"`
+		New           bool    `json:"new"`
+		Origin        string  `json:"origin"`
+		OutRefundNo   string  `json:"out_refund_no"`
+		State         *string `json:"state,omitempty"`
+		StateAfter    string  `json:"state_after"`
+		TransactionID string  `json:"transaction_id"`
+	} `json:"refunds,omitempty"`
+
+	// Wakes dead letters that waited for this payment and are tried again
+	Wakes *[]string `json:"wakes,omitempty"`
+}
+
+// RehearsedOutcome applied: its order moves. unchanged: the books know it already. lettered: it becomes, or stays, a dead letter.
+// archived: it concerns no order. busy: somebody holds its rows, and nothing is known. refused: it must not be
+// settled again.
+type RehearsedOutcome string
 
 // Rejected defines model for Rejected.
 type Rejected struct {
@@ -1007,6 +1161,41 @@ type RemovedSubscriber struct {
 // Replay defines model for Replay.
 type Replay struct {
 	DeliveryIds []openapi_types.UUID `json:"delivery_ids"`
+}
+
+// ReplayLane defines model for ReplayLane.
+type ReplayLane struct {
+	// Acknowledged everything up to this position is settled
+	Acknowledged int64 `json:"acknowledged"`
+
+	// Waiting packs of messages that are not
+	Waiting int `json:"waiting"`
+}
+
+// ReplayableNotification defines model for ReplayableNotification.
+type ReplayableNotification struct {
+	DeliveryID string    `json:"delivery_id"`
+	EventType  *string   `json:"event_type,omitempty"`
+	Kind       string    `json:"kind"`
+	Mchid      string    `json:"mchid"`
+	OutTradeNo *string   `json:"out_trade_no,omitempty"`
+	ReceivedAt time.Time `json:"received_at"`
+}
+
+// ReplayablePage defines model for ReplayablePage.
+type ReplayablePage struct {
+	// Count on the first page; counted to 100000 and no further
+	Count         *int                     `json:"count,omitempty"`
+	NextCursor    *string                  `json:"next_cursor,omitempty"`
+	Notifications []ReplayableNotification `json:"notifications"`
+}
+
+// Republished defines model for Republished.
+type Republished struct {
+	DeliveryIds []openapi_types.UUID `json:"delivery_ids"`
+
+	// Position of the last on the lane; 0: nothing went on it
+	Position int64 `json:"position"`
 }
 
 // RoleStatus Whether a role is there: who holds a connection to PostgreSQL or NATS is. Unknown is the state of ingest
@@ -1338,6 +1527,12 @@ type CheckMerchantParams struct {
 // CheckMerchantParamsOnly defines parameters for CheckMerchant.
 type CheckMerchantParamsOnly string
 
+// ReplayNotificationsJSONBody defines parameters for ReplayNotifications.
+type ReplayNotificationsJSONBody struct {
+	DeliveryIds []openapi_types.UUID `json:"delivery_ids"`
+	Reason      string               `json:"reason"`
+}
+
 // ListNotificationsParams defines parameters for ListNotifications.
 type ListNotificationsParams struct {
 	Mchid *Mchid `form:"mchid,omitempty" json:"mchid,omitempty"`
@@ -1366,6 +1561,18 @@ type ListOrdersParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// RehearseJSONBody defines parameters for Rehearse.
+type RehearseJSONBody struct {
+	DeliveryIds []openapi_types.UUID `json:"delivery_ids"`
+}
+
+// ReplayRehearsedJSONBody defines parameters for ReplayRehearsed.
+type ReplayRehearsedJSONBody struct {
+	DeliveryIds []openapi_types.UUID `json:"delivery_ids"`
+	Orders      []ExpectedOrder      `json:"orders"`
+	Reason      string               `json:"reason"`
+}
+
 // ListRejectedParams defines parameters for ListRejected.
 type ListRejectedParams struct {
 	Mchid  *Mchid       `form:"mchid,omitempty" json:"mchid,omitempty"`
@@ -1390,6 +1597,21 @@ type PublishRejectedJSONBody struct {
 type ReverifyRejectedParams struct {
 	// Sequence Repeated.
 	Sequence []int64 `form:"sequence" json:"sequence"`
+}
+
+// ListReplayableNotificationsParams defines parameters for ListReplayableNotifications.
+type ListReplayableNotificationsParams struct {
+	Mchid *Mchid `form:"mchid,omitempty" json:"mchid,omitempty"`
+
+	// Since Only what began at this instant or later.
+	Since *Since `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Only what arrived before this instant.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+	Limit *Limit     `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next_cursor of the page before; opaque.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // GetStoryParams defines parameters for GetStory.
@@ -1451,6 +1673,15 @@ type DiscardDeadLetterJSONRequestBody = Reason
 
 // ReplayDeadLetterJSONRequestBody defines body for ReplayDeadLetter for application/json ContentType.
 type ReplayDeadLetterJSONRequestBody = Reason
+
+// ReplayNotificationsJSONRequestBody defines body for ReplayNotifications for application/json ContentType.
+type ReplayNotificationsJSONRequestBody ReplayNotificationsJSONBody
+
+// RehearseJSONRequestBody defines body for Rehearse for application/json ContentType.
+type RehearseJSONRequestBody RehearseJSONBody
+
+// ReplayRehearsedJSONRequestBody defines body for ReplayRehearsed for application/json ContentType.
+type ReplayRehearsedJSONRequestBody ReplayRehearsedJSONBody
 
 // PublishRejectedJSONRequestBody defines body for PublishRejected for application/json ContentType.
 type PublishRejectedJSONRequestBody PublishRejectedJSONBody
@@ -1586,6 +1817,11 @@ type ClientInterface interface {
 	// CheckMerchant request
 	CheckMerchant(ctx context.Context, mchid string, params *CheckMerchantParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ReplayNotificationsWithBody request with any body
+	ReplayNotificationsWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	ReplayNotifications(ctx context.Context, body ReplayNotificationsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListNotifications request
 	ListNotifications(ctx context.Context, params *ListNotificationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -1594,6 +1830,16 @@ type ClientInterface interface {
 
 	// ListOrders request
 	ListOrders(ctx context.Context, params *ListOrdersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RehearseWithBody request with any body
+	RehearseWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	Rehearse(ctx context.Context, body RehearseJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReplayRehearsedWithBody request with any body
+	ReplayRehearsedWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	ReplayRehearsed(ctx context.Context, body ReplayRehearsedJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListRejected request
 	ListRejected(ctx context.Context, params *ListRejectedParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1608,6 +1854,12 @@ type ClientInterface interface {
 
 	// GetRejected request
 	GetRejected(ctx context.Context, sequence int64, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetReplayLane request
+	GetReplayLane(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListReplayableNotifications request
+	ListReplayableNotifications(ctx context.Context, params *ListReplayableNotificationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetStatus request
 	GetStatus(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1863,6 +2115,30 @@ func (c *Client) CheckMerchant(ctx context.Context, mchid string, params *CheckM
 	return c.Client.Do(req)
 }
 
+func (c *Client) ReplayNotificationsWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReplayNotificationsRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) ReplayNotifications(ctx context.Context, body ReplayNotificationsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReplayNotificationsRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 func (c *Client) ListNotifications(ctx context.Context, params *ListNotificationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListNotificationsRequest(c.Server, params)
 	if err != nil {
@@ -1889,6 +2165,54 @@ func (c *Client) GetNotification(ctx context.Context, deliveryID DeliveryID, req
 
 func (c *Client) ListOrders(ctx context.Context, params *ListOrdersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListOrdersRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) RehearseWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRehearseRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) Rehearse(ctx context.Context, body RehearseJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRehearseRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) ReplayRehearsedWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReplayRehearsedRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) ReplayRehearsed(ctx context.Context, body ReplayRehearsedJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReplayRehearsedRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1949,6 +2273,30 @@ func (c *Client) ReverifyRejected(ctx context.Context, params *ReverifyRejectedP
 
 func (c *Client) GetRejected(ctx context.Context, sequence int64, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetRejectedRequest(c.Server, sequence)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) GetReplayLane(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetReplayLaneRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) ListReplayableNotifications(ctx context.Context, params *ListReplayableNotificationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListReplayableNotificationsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3173,6 +3521,46 @@ func NewCheckMerchantRequest(server string, mchid string, params *CheckMerchantP
 	return req, nil
 }
 
+// NewReplayNotificationsRequest calls the generic ReplayNotifications builder with application/json body
+func NewReplayNotificationsRequest(server string, body ReplayNotificationsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewReplayNotificationsRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewReplayNotificationsRequestWithBody generates requests for ReplayNotifications with any type of body
+func NewReplayNotificationsRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/notification-replays")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest("POST", queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewListNotificationsRequest generates requests for ListNotifications
 func NewListNotificationsRequest(server string, params *ListNotificationsParams) (*http.Request, error) {
 	var err error
@@ -3433,6 +3821,86 @@ func NewListOrdersRequest(server string, params *ListOrdersParams) (*http.Reques
 	return req, nil
 }
 
+// NewRehearseRequest calls the generic Rehearse builder with application/json body
+func NewRehearseRequest(server string, body RehearseJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRehearseRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewRehearseRequestWithBody generates requests for Rehearse with any type of body
+func NewRehearseRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/rehearsals")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest("POST", queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewReplayRehearsedRequest calls the generic ReplayRehearsed builder with application/json body
+func NewReplayRehearsedRequest(server string, body ReplayRehearsedJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewReplayRehearsedRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewReplayRehearsedRequestWithBody generates requests for ReplayRehearsed with any type of body
+func NewReplayRehearsedRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/rehearsed-replays")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest("POST", queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewListRejectedRequest generates requests for ListRejected
 func NewListRejectedRequest(server string, params *ListRejectedParams) (*http.Request, error) {
 	var err error
@@ -3655,6 +4123,146 @@ func NewGetRejectedRequest(server string, sequence int64) (*http.Request, error)
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	req, err := http.NewRequest("GET", queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetReplayLaneRequest generates requests for GetReplayLane
+func NewGetReplayLaneRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/replay-lane")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest("GET", queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListReplayableNotificationsRequest generates requests for ListReplayableNotifications
+func NewListReplayableNotificationsRequest(server string, params *ListReplayableNotificationsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/replayable-notifications")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		queryValues := queryURL.Query()
+
+		if params.Mchid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "mchid", runtime.ParamLocationQuery, *params.Mchid); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "since", runtime.ParamLocationQuery, *params.Since); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "until", runtime.ParamLocationQuery, *params.Until); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "limit", runtime.ParamLocationQuery, *params.Limit); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "cursor", runtime.ParamLocationQuery, *params.Cursor); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		queryURL.RawQuery = queryValues.Encode()
 	}
 
 	req, err := http.NewRequest("GET", queryURL.String(), nil)
@@ -4124,6 +4732,11 @@ type ClientWithResponsesInterface interface {
 	// CheckMerchantWithResponse request
 	CheckMerchantWithResponse(ctx context.Context, mchid string, params *CheckMerchantParams, reqEditors ...RequestEditorFn) (*CheckMerchantResponse, error)
 
+	// ReplayNotificationsWithBodyWithResponse request with any body
+	ReplayNotificationsWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplayNotificationsResponse, error)
+
+	ReplayNotificationsWithResponse(ctx context.Context, body ReplayNotificationsJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplayNotificationsResponse, error)
+
 	// ListNotificationsWithResponse request
 	ListNotificationsWithResponse(ctx context.Context, params *ListNotificationsParams, reqEditors ...RequestEditorFn) (*ListNotificationsResponse, error)
 
@@ -4132,6 +4745,16 @@ type ClientWithResponsesInterface interface {
 
 	// ListOrdersWithResponse request
 	ListOrdersWithResponse(ctx context.Context, params *ListOrdersParams, reqEditors ...RequestEditorFn) (*ListOrdersResponse, error)
+
+	// RehearseWithBodyWithResponse request with any body
+	RehearseWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RehearseResponse, error)
+
+	RehearseWithResponse(ctx context.Context, body RehearseJSONRequestBody, reqEditors ...RequestEditorFn) (*RehearseResponse, error)
+
+	// ReplayRehearsedWithBodyWithResponse request with any body
+	ReplayRehearsedWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplayRehearsedResponse, error)
+
+	ReplayRehearsedWithResponse(ctx context.Context, body ReplayRehearsedJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplayRehearsedResponse, error)
 
 	// ListRejectedWithResponse request
 	ListRejectedWithResponse(ctx context.Context, params *ListRejectedParams, reqEditors ...RequestEditorFn) (*ListRejectedResponse, error)
@@ -4146,6 +4769,12 @@ type ClientWithResponsesInterface interface {
 
 	// GetRejectedWithResponse request
 	GetRejectedWithResponse(ctx context.Context, sequence int64, reqEditors ...RequestEditorFn) (*GetRejectedResponse, error)
+
+	// GetReplayLaneWithResponse request
+	GetReplayLaneWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetReplayLaneResponse, error)
+
+	// ListReplayableNotificationsWithResponse request
+	ListReplayableNotificationsWithResponse(ctx context.Context, params *ListReplayableNotificationsParams, reqEditors ...RequestEditorFn) (*ListReplayableNotificationsResponse, error)
 
 	// GetStatusWithResponse request
 	GetStatusWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetStatusResponse, error)
@@ -4495,6 +5124,29 @@ func (r CheckMerchantResponse) StatusCode() int {
 	return 0
 }
 
+type ReplayNotificationsResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *Republished
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r ReplayNotificationsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReplayNotificationsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 type ListNotificationsResponse struct {
 	Body                          []byte
 	HTTPResponse                  *http.Response
@@ -4558,6 +5210,52 @@ func (r ListOrdersResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r ListOrdersResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type RehearseResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *Rehearsal
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r RehearseResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RehearseResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type ReplayRehearsedResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *Rehearsal
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r ReplayRehearsedResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReplayRehearsedResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -4650,6 +5348,52 @@ func (r GetRejectedResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r GetRejectedResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type GetReplayLaneResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *ReplayLane
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r GetReplayLaneResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetReplayLaneResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type ListReplayableNotificationsResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *ReplayablePage
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r ListReplayableNotificationsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListReplayableNotificationsResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -4983,6 +5727,23 @@ func (c *ClientWithResponses) CheckMerchantWithResponse(ctx context.Context, mch
 	return ParseCheckMerchantResponse(rsp)
 }
 
+// ReplayNotificationsWithBodyWithResponse request with arbitrary body returning *ReplayNotificationsResponse
+func (c *ClientWithResponses) ReplayNotificationsWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplayNotificationsResponse, error) {
+	rsp, err := c.ReplayNotificationsWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReplayNotificationsResponse(rsp)
+}
+
+func (c *ClientWithResponses) ReplayNotificationsWithResponse(ctx context.Context, body ReplayNotificationsJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplayNotificationsResponse, error) {
+	rsp, err := c.ReplayNotifications(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReplayNotificationsResponse(rsp)
+}
+
 // ListNotificationsWithResponse request returning *ListNotificationsResponse
 func (c *ClientWithResponses) ListNotificationsWithResponse(ctx context.Context, params *ListNotificationsParams, reqEditors ...RequestEditorFn) (*ListNotificationsResponse, error) {
 	rsp, err := c.ListNotifications(ctx, params, reqEditors...)
@@ -5008,6 +5769,40 @@ func (c *ClientWithResponses) ListOrdersWithResponse(ctx context.Context, params
 		return nil, err
 	}
 	return ParseListOrdersResponse(rsp)
+}
+
+// RehearseWithBodyWithResponse request with arbitrary body returning *RehearseResponse
+func (c *ClientWithResponses) RehearseWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RehearseResponse, error) {
+	rsp, err := c.RehearseWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRehearseResponse(rsp)
+}
+
+func (c *ClientWithResponses) RehearseWithResponse(ctx context.Context, body RehearseJSONRequestBody, reqEditors ...RequestEditorFn) (*RehearseResponse, error) {
+	rsp, err := c.Rehearse(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRehearseResponse(rsp)
+}
+
+// ReplayRehearsedWithBodyWithResponse request with arbitrary body returning *ReplayRehearsedResponse
+func (c *ClientWithResponses) ReplayRehearsedWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplayRehearsedResponse, error) {
+	rsp, err := c.ReplayRehearsedWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReplayRehearsedResponse(rsp)
+}
+
+func (c *ClientWithResponses) ReplayRehearsedWithResponse(ctx context.Context, body ReplayRehearsedJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplayRehearsedResponse, error) {
+	rsp, err := c.ReplayRehearsed(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReplayRehearsedResponse(rsp)
 }
 
 // ListRejectedWithResponse request returning *ListRejectedResponse
@@ -5052,6 +5847,24 @@ func (c *ClientWithResponses) GetRejectedWithResponse(ctx context.Context, seque
 		return nil, err
 	}
 	return ParseGetRejectedResponse(rsp)
+}
+
+// GetReplayLaneWithResponse request returning *GetReplayLaneResponse
+func (c *ClientWithResponses) GetReplayLaneWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetReplayLaneResponse, error) {
+	rsp, err := c.GetReplayLane(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetReplayLaneResponse(rsp)
+}
+
+// ListReplayableNotificationsWithResponse request returning *ListReplayableNotificationsResponse
+func (c *ClientWithResponses) ListReplayableNotificationsWithResponse(ctx context.Context, params *ListReplayableNotificationsParams, reqEditors ...RequestEditorFn) (*ListReplayableNotificationsResponse, error) {
+	rsp, err := c.ListReplayableNotifications(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListReplayableNotificationsResponse(rsp)
 }
 
 // GetStatusWithResponse request returning *GetStatusResponse
@@ -5595,6 +6408,39 @@ func ParseCheckMerchantResponse(rsp *http.Response) (*CheckMerchantResponse, err
 	return response, nil
 }
 
+// ParseReplayNotificationsResponse parses an HTTP response from a ReplayNotificationsWithResponse call
+func ParseReplayNotificationsResponse(rsp *http.Response) (*ReplayNotificationsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReplayNotificationsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Republished
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListNotificationsResponse parses an HTTP response from a ListNotificationsWithResponse call
 func ParseListNotificationsResponse(rsp *http.Response) (*ListNotificationsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -5677,6 +6523,72 @@ func ParseListOrdersResponse(rsp *http.Response) (*ListOrdersResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest OrderPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRehearseResponse parses an HTTP response from a RehearseWithResponse call
+func ParseRehearseResponse(rsp *http.Response) (*RehearseResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RehearseResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Rehearsal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseReplayRehearsedResponse parses an HTTP response from a ReplayRehearsedWithResponse call
+func ParseReplayRehearsedResponse(rsp *http.Response) (*ReplayRehearsedResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReplayRehearsedResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Rehearsal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -5809,6 +6721,72 @@ func ParseGetRejectedResponse(rsp *http.Response) (*GetRejectedResponse, error) 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest RejectedWithBytes
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetReplayLaneResponse parses an HTTP response from a GetReplayLaneWithResponse call
+func ParseGetReplayLaneResponse(rsp *http.Response) (*GetReplayLaneResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetReplayLaneResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ReplayLane
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListReplayableNotificationsResponse parses an HTTP response from a ListReplayableNotificationsWithResponse call
+func ParseListReplayableNotificationsResponse(rsp *http.Response) (*ListReplayableNotificationsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListReplayableNotificationsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ReplayablePage
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -132,6 +132,24 @@ type LetterChoice struct {
 	Limit  int
 }
 
+// ArchiveFilter picks a page of archived notifications, the oldest first. AfterID
+// is the last of the page before; empty: the first page.
+type ArchiveFilter struct {
+	MchID   MchID     // empty: of every merchant
+	Since   time.Time // arrived then or later
+	Until   time.Time // arrived before; zero: no end
+	Limit   int
+	AfterID DeliveryID
+}
+
+// Discard is a person's word that a letter needs nothing more.
+type Discard struct {
+	Actor  string
+	Reason string
+	At     time.Time
+	Again  bool // it had been discarded before: what is given now is not kept
+}
+
 // AnomalyFilter picks a page of anomalies of one state, the oldest first. After
 // is the last anomaly of the page before, its number and ObservedAt suffice;
 // zero: the first page.

@@ -46,6 +46,7 @@ const (
 	UnknownNumber   Kind = "unknown_number"
 	UnknownLetter   Kind = "unknown_letter"
 	UnknownToken    Kind = "unknown_token"
+	UnknownDelivery Kind = "unknown_delivery"
 	UnknownAnomaly  Kind = "unknown_anomaly"
 
 	UnknownSubscriber Kind = "unknown_subscriber"
@@ -73,6 +74,8 @@ const (
 	LetterSettled     Kind = "letter_settled"
 	TokenNameTaken    Kind = "token_name_taken"
 	NotReplayable     Kind = "not_replayable"
+	OrderMoved        Kind = "order_moved"
+	RowsBusy          Kind = "rows_busy"
 
 	AnomalyDecided   Kind = "anomaly_decided"
 	MoneyLeaves      Kind = "money_leaves"

@@ -37,11 +37,16 @@ func (s *Service) commitOnce(ctx context.Context, entries []pay.Entry) error {
 	if err != nil {
 		return fmt.Errorf("settle %d entries: %w", len(entries), err)
 	}
+	s.committed(ctx, entries, settled, time.Since(began))
+	return nil
+}
+
+// committed does what follows from a commit, and only from one.
+func (s *Service) committed(ctx context.Context, entries []pay.Entry, settled pay.Settled, took time.Duration) {
 	s.relay.Hand(settled.Events)
-	s.metrics.settled(settled, time.Since(began))
+	s.metrics.settled(settled, took)
 	s.report(ctx, entries, settled)
 	s.retryEarly(ctx, entries, settled)
-	return nil
 }
 
 // policiesOf are the merchant's rules for money that does not fit; a policy that
@@ -58,6 +63,12 @@ func (s *Service) policiesOf(mchid pay.MchID) pay.Policies {
 // made ourselves and the raw bytes go along: any text that was read in it may
 // be what the database choked on.
 func (s *Service) broken(ctx context.Context, entry pay.Entry, cause error) pay.Entry {
+	instead := refused(entry, cause)
+	s.log.ErrorContext(ctx, "a notification cannot be stored; it becomes a letter", "mchid", instead.Delivery.MchID, "delivery_id", instead.Delivery.ID, "error", cause)
+	return instead
+}
+
+func refused(entry pay.Entry, cause error) pay.Entry {
 	bare := pay.Delivery{}
 	if d := entry.Delivery; d != nil {
 		bare = pay.Delivery{
@@ -65,7 +76,6 @@ func (s *Service) broken(ctx context.Context, entry pay.Entry, cause error) pay.
 			Headers: d.Headers, Body: d.Body, Position: d.Position,
 		}
 	}
-	s.log.ErrorContext(ctx, "a notification cannot be stored; it becomes a letter", "mchid", bare.MchID, "delivery_id", bare.ID, "error", cause)
 	detail := "the database refuses it: " + cause.Error()
 	if entry.Letter != nil {
 		detail = string(entry.Letter.Reason) + "; " + detail

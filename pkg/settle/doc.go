@@ -8,7 +8,8 @@
 //
 // It guarantees that when Settle returns nil, each arrival has its effect or
 // its letter on disk; that one bad envelope, whatever is wrong with it, costs
-// its neighbours nothing; and that a database that is away costs only time.
+// its neighbours nothing; that a database that is away costs only time; and that
+// a rehearsal is read and decided as settling is, asks nobody, and leaves nothing.
 //
 // It leaves to others: what an observation means for an order (pay.Book), the
 // transaction (store), redelivery (bus), waiting letters (deadletter).

@@ -24,7 +24,11 @@ const refreshTimeout = 15 * time.Second
 // read verifies and reads one envelope. Whatever is wrong with it, an entry
 // comes out: an observation, a letter, or bytes for the archive only. The error
 // is ours alone: keys could not be looked up, and nothing is decided.
-func (s *Service) read(ctx context.Context, a wechatpay.Arrival) (entry pay.Entry, err error) {
+func (s *Service) read(ctx context.Context, a wechatpay.Arrival) (pay.Entry, error) {
+	return s.readBy(ctx, a, s.openWithFreshKeys)
+}
+
+func (s *Service) readBy(ctx context.Context, a wechatpay.Arrival, open func(context.Context, wechatpay.Envelope) (wechatpay.Notification, error)) (entry pay.Entry, err error) {
 	delivery := deliveryOf(a)
 	defer func() {
 		if p := recover(); p != nil {
@@ -35,7 +39,7 @@ func (s *Service) read(ctx context.Context, a wechatpay.Arrival) (entry pay.Entr
 	if a.Unreadable != "" {
 		return letter(delivery, pay.LetterMalformed, a.Unreadable), nil
 	}
-	notification, err := s.openWithFreshKeys(ctx, a.Envelope)
+	notification, err := open(ctx, a.Envelope)
 	switch {
 	case errors.Is(err, errUndecided):
 		return pay.Entry{}, err

@@ -45,6 +45,9 @@ type Options struct {
 	Merchants Merchants
 	Keys      Keys
 	Relay     Relay
+	// Rehearsals is a way into the books that settling does not wait for; nil: nothing
+	// is rehearsed, nor settled as it was seen.
+	Rehearsals Rehearsals
 	// Retry settles the waiting letters of an order, once its payment is in the
 	// books; nil leaves them to the letter sweep.
 	Retry func(ctx context.Context, mchid pay.MchID, no pay.OutTradeNo) (int, error)
@@ -63,6 +66,7 @@ const maxCommit = 500
 // Service settles arrivals.
 type Service struct {
 	books     Books
+	rehearsed Rehearsals
 	merchants Merchants
 	keys      Keys
 	relay     Relay
@@ -81,7 +85,7 @@ func New(o Options) *Service {
 		o.Open = wechatpay.Open
 	}
 	return &Service{
-		books: o.Books, merchants: o.Merchants, keys: o.Keys, relay: o.Relay,
+		books: o.Books, rehearsed: o.Rehearsals, merchants: o.Merchants, keys: o.Keys, relay: o.Relay,
 		retry: o.Retry, retryable: o.Retryable, open: o.Open, now: o.Now, log: o.Log, metrics: newMetrics(o.Registry),
 	}
 }

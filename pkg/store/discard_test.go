@@ -35,19 +35,21 @@ func TestDiscardLetter_is_done_once_and_for_a_reason(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	e := b.lettered(shop, pay.LetterUnknownOrder, noon)
-	letter, discarded, found, err := b.DiscardLetter(t.Context(), e.Delivery.ID, "token:night-shift", "a \x00 test")
+	letter, discard, found, err := b.DiscardLetter(t.Context(), e.Delivery.ID, "token:night-shift", "a \x00 test")
 	require.NoError(t, err)
-	require.True(t, discarded)
 	require.True(t, found)
+	require.WithinDuration(t, time.Now(), discard.At, time.Minute)
+	require.Equal(t, pay.Discard{Actor: "token:night-shift", Reason: "a \uFFFD test", At: discard.At}, discard)
 	require.Equal(t, pay.LetterDiscarded, letter.State)
 	require.Zero(t, letter.NextRetryAt)
 	require.Equal(t, e.Delivery.Body, letter.Delivery.Body, "its bytes stay")
 
-	again, discarded, found, err := b.DiscardLetter(t.Context(), e.Delivery.ID, "token:other", "me too")
+	again, first, found, err := b.DiscardLetter(t.Context(), e.Delivery.ID, "token:other", "me too")
 	require.NoError(t, err)
-	require.False(t, discarded)
 	require.True(t, found)
 	require.Equal(t, letter, again)
+	discard.Again = true
+	require.Equal(t, discard, first, "the first word counts")
 
 	log := b.audit()
 	require.Len(t, log, 1)
@@ -56,14 +58,15 @@ func TestDiscardLetter_is_done_once_and_for_a_reason(t *testing.T) {
 		Detail: map[string]any{"reason": "a \uFFFD test", "letter_reason": "unknown_order"},
 	}, log[0])
 	for _, id := range []pay.DeliveryID{"", "x\x00", pay.DeliveryID(uuid.NewString())} {
-		_, discarded, found, err := b.DiscardLetter(t.Context(), id, "token:me", "because")
+		_, discard, found, err := b.DiscardLetter(t.Context(), id, "token:me", "because")
 		require.NoError(t, err)
-		require.False(t, discarded || found)
+		require.False(t, found)
+		require.Zero(t, discard)
 	}
-	_, discarded, _, err = b.DiscardLetter(t.Context(), b.lettered(shop, pay.LetterInternal, noon).Delivery.ID, "", "because")
+	_, discard, _, err = b.DiscardLetter(t.Context(), b.lettered(shop, pay.LetterInternal, noon).Delivery.ID, "", "because")
 	require.ErrorContains(t, err, "audit_actor_is_set")
 	require.False(t, store.Retryable(err))
-	require.False(t, discarded)
+	require.Zero(t, discard)
 	require.Equal(t, 1, b.count(`SELECT count(*) FROM dead_letters WHERE state = 'open'`), "nobody did it, so it is not done")
 }
 
@@ -74,10 +77,10 @@ func TestDiscardLetter_leaves_a_settled_one_alone(t *testing.T) {
 	b.settle(early)
 	b.placeAs("T-early-000001")
 	b.settle(early)
-	letter, discarded, found, err := b.DiscardLetter(t.Context(), early.Delivery.ID, "token:me", "because")
+	letter, discard, found, err := b.DiscardLetter(t.Context(), early.Delivery.ID, "token:me", "because")
 	require.NoError(t, err)
 	require.True(t, found)
-	require.False(t, discarded)
+	require.Zero(t, discard)
 	require.Equal(t, pay.LetterResolved, letter.State)
 	require.False(t, letter.ResolvedAt.IsZero())
 	require.Empty(t, b.audit())
@@ -93,8 +96,9 @@ func TestDiscardLetter_by_several_and_while_it_settles(t *testing.T) {
 		mine := make([]bool, 4)
 		var together errgroup.Group
 		for i := range mine {
-			together.Go(func() (err error) {
-				_, mine[i], _, err = b.DiscardLetter(t.Context(), early.Delivery.ID, "token:me", "because")
+			together.Go(func() error {
+				_, discard, _, err := b.DiscardLetter(t.Context(), early.Delivery.ID, "token:me", "because")
+				mine[i] = discard.Actor != "" && !discard.Again
 				return err
 			})
 		}
@@ -112,4 +116,15 @@ func TestDiscardLetter_by_several_and_while_it_settles(t *testing.T) {
 		require.LessOrEqual(t, discards, 1)
 		require.Equal(t, discards, b.count(`SELECT count(*) FROM audit WHERE subject = $1`, string(early.Delivery.ID)))
 	}
+}
+
+func TestDiscardLetter_that_was_discarded_by_hand_has_nobody_to_name(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	e := b.lettered(shop, pay.LetterMismatch, noon)
+	require.NoError(t, b.exec(`UPDATE dead_letters SET state = 'discarded', next_retry_at = NULL`))
+	_, discard, found, err := b.DiscardLetter(t.Context(), e.Delivery.ID, "token:me", "because")
+	require.NoError(t, err)
+	require.True(t, found)
+	require.Equal(t, pay.Discard{Again: true}, discard)
 }

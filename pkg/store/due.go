@@ -87,8 +87,14 @@ func (b *batch) wakeLetters(ctx context.Context, tx *sqlx.Tx) error {
 	for _, payment := range b.paid {
 		mchids, numbers = append(mchids, string(payment.order.mchid)), append(numbers, string(payment.order.outTradeNo))
 	}
-	_, err := tx.ExecContext(ctx, wakeLettersSQL, mchids, numbers)
-	return failed(ctx, "wake letters", err)
+	return failed(ctx, "wake letters", tx.SelectContext(ctx, &b.woken, wakeLettersSQL, mchids, numbers))
+}
+
+// wokenLetter is a letter that became due because of a payment.
+type wokenLetter struct {
+	MchID      string `db:"mchid"`
+	OutTradeNo string `db:"out_trade_no"`
+	DeliveryID string `db:"delivery_id"`
 }
 
 // hintedRefunds are the numbers of the batch's hints. They are locked with the

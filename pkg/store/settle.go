@@ -38,12 +38,15 @@ func (s *Store) Settle(ctx context.Context, entries []pay.Entry, policies func(p
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	for try := 1; ; try++ {
-		settled, err := s.settle(ctx, entries, policies)
-		if try == maxRaces || !errors.Is(err, errNumberTaken) {
-			return settled, err
-		}
+	var b *batch
+	err := racing(func() error {
+		b = newBatch(entries)
+		return s.inTx(ctx, func(tx *sqlx.Tx) error { return b.carryOut(ctx, tx, policies) })
+	})
+	if err != nil {
+		return pay.Settled{}, err
 	}
+	return b.settled(), nil
 }
 
 // maxRaces bounds how often a batch is decided again because another order took
@@ -51,28 +54,39 @@ func (s *Store) Settle(ctx context.Context, entries []pay.Entry, policies func(p
 // would need yet another number of the batch to be taken at that very moment.
 const maxRaces = 3
 
-func (s *Store) settle(ctx context.Context, entries []pay.Entry, policies func(pay.MchID) pay.Policies) (pay.Settled, error) {
-	b := newBatch(entries)
-	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
-		if err := b.openBooks(ctx, tx); err != nil {
+func racing(decide func() error) error {
+	for try := 1; ; try++ {
+		if err := decide(); try == maxRaces || !errors.Is(err, errNumberTaken) {
 			return err
 		}
-		if err := b.decide(policies); err != nil {
-			return err
-		}
-		if err := b.writeBooks(ctx, tx); err != nil {
-			return err
-		}
-		if err := b.makeDue(ctx, tx); err != nil {
-			return err
-		}
-		return b.writeMail(ctx, tx)
-	})
-	if err != nil {
-		return pay.Settled{}, err
 	}
-	return pay.Settled{Results: b.results, Events: b.events}, nil
 }
+
+// carryOut takes a batch from its locks to its last row. Whether that counts is
+// the transaction's business: a rehearsal is all of this, rolled back.
+func (b *batch) carryOut(ctx context.Context, tx *sqlx.Tx, policies func(pay.MchID) pay.Policies) error {
+	if err := b.openBooks(ctx, tx); err != nil {
+		return err
+	}
+	if err := b.watch.open(ctx, tx, b); err != nil {
+		return err
+	}
+	if err := b.decide(policies); err != nil {
+		return err
+	}
+	if err := b.writeBooks(ctx, tx); err != nil {
+		return err
+	}
+	if err := b.makeDue(ctx, tx); err != nil {
+		return err
+	}
+	if err := b.writeMail(ctx, tx); err != nil {
+		return err
+	}
+	return b.watch.close(ctx, tx, b)
+}
+
+func (b *batch) settled() pay.Settled { return pay.Settled{Results: b.results, Events: b.events} }
 
 // orderKey is what an order is found and locked by.
 type orderKey struct {
@@ -94,6 +108,7 @@ type batch struct {
 	books    map[orderKey]*openBook
 	refunds  map[refundKey]*openRefund
 	named    map[refundKey][]orderKey // who asks for which refund number
+	watch    *watcher                 // nil: nobody is told what each entry does
 
 	results []pay.Result
 	events  []pay.Outgoing
@@ -103,6 +118,7 @@ type batch struct {
 	anomalies anomalyColumns
 	moved     []*pay.Anomaly // decided, or all of their money is back
 	words     wordColumns    // whose decisions those were
+	woken     []wokenLetter  // by payments
 	checkNow  []orderKey
 }
 
@@ -161,10 +177,12 @@ func settledObservation(obs pay.Observation) pay.Observation {
 func (b *batch) decide(policies func(pay.MchID) pay.Policies) error {
 	var facts []pay.Event
 	for i := range b.entries {
+		b.watch.before(b, i)
 		change, err := b.apply(i, policies)
 		if err != nil {
 			return err
 		}
+		b.watch.after(b, i, change)
 		facts = append(facts, change.Events...)
 		for _, line := range change.History {
 			b.history.add(line, b.ids[i])

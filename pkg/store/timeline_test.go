@@ -26,9 +26,9 @@ func TestTimeline_tells_everything_that_happened_to_one_order(t *testing.T) {
 	odd := arrived(payment(o, "4202"))
 	odd.Letter = &pay.LetterCause{Reason: pay.LetterMismatch, Detail: "appid"}
 	b.settle(odd)
-	_, discarded, _, err := b.DiscardLetter(t.Context(), odd.Delivery.ID, "token:night-shift", "a test of the bank")
+	_, discard, _, err := b.DiscardLetter(t.Context(), odd.Delivery.ID, "token:night-shift", "a test of the bank")
 	require.NoError(t, err)
-	require.True(t, discarded)
+	require.False(t, discard.Again)
 	require.NoError(t, b.exec(`INSERT INTO audit (mchid, audit_id, actor, action, subject) VALUES ($1, gen_random_uuid(), 'shop', 'refund.drive_on', 'R-1'),
 		($1, gen_random_uuid(), 'shop', 'refund.drive_on', $2), ($3, gen_random_uuid(), 'policy', 'anomaly.hold', $2)`, string(shop), string(o.OutTradeNo), string(other)))
 

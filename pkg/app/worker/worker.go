@@ -17,6 +17,7 @@ import (
 	"github.com/fenflow/fenflow/pkg/keycheck"
 	"github.com/fenflow/fenflow/pkg/outbox"
 	"github.com/fenflow/fenflow/pkg/pay"
+	"github.com/fenflow/fenflow/pkg/replay"
 	"github.com/fenflow/fenflow/pkg/reverify"
 	"github.com/fenflow/fenflow/pkg/settle"
 	"github.com/fenflow/fenflow/pkg/store"
@@ -32,6 +33,7 @@ type worker struct {
 	relay     *outbox.Relay
 	settle    *settle.Service
 	letters   *deadletter.Sweeper
+	replays   *replay.Service
 	commands  *command.Service
 	certs     *certificates.Service
 	told      *subscribers.Keeper
@@ -68,8 +70,9 @@ func wire(env boot.Env, p parts, known *merchants) *worker {
 	w.keys = &keys{merchants: known, certificates: w.certs, now: time.Now}
 	w.settle = settle.New(settle.Options{
 		Books: p.settlement, Merchants: known, Keys: w.keys, Relay: w.relay, Retry: w.retryLetters,
-		Retryable: store.Retryable, Now: time.Now, Log: log, Registry: registry,
+		Rehearsals: p.commands, Retryable: store.Retryable, Now: time.Now, Log: log, Registry: registry,
 	})
+	w.replays = replay.New(replay.Options{Archive: p.commands, Settler: w.settle, Lane: p.bus, Retryable: store.Retryable, Log: log})
 	w.letters = deadletter.New(p.settlement, w.settle, log)
 	w.commands = command.New(command.Options{
 		Books: p.commands, Merchants: known, Letters: w.letters, Relay: w.relay, Waker: &waker{queue: p.queue, log: log},
@@ -129,10 +132,14 @@ func (w *worker) run(ctx context.Context) error {
 	begin("upkeep", w.upkeep.keep)
 	begin("answer checks", w.afterProof(w.serve(bus.RequestActCheck, w.commands.ActCheck)))
 	begin("drive abnormal refunds on", w.afterProof(w.serve(bus.RequestActAbnormal, w.commands.ActAbnormal)))
+	begin("rehearse replays", w.afterProof(w.serve(bus.RequestOperateRehearse, w.replays.Rehearse)))
+	begin("replay what was rehearsed", w.afterProof(w.serve(bus.RequestOperateReplay, w.replays.Replay)))
+	begin("put notifications on the replay lane", w.afterProof(w.serve(bus.RequestOperateRepublish, w.replays.Republish)))
+	begin("tell of the replay lane", w.serve(bus.RequestOperateLane, w.replays.Follow))
 	w.answerKeys(begin)
 	begin("letters", w.afterProof(w.letters.Run))
-	begin("live notifications", w.afterProof(w.consume(bus.SubjectLive)))
-	begin("replayed notifications", w.afterProof(w.consume(bus.SubjectReplay)))
+	begin("live notifications", w.afterProof(w.consume))
+	begin("replayed notifications", w.afterProof(w.consumeReplays))
 	begin("commands", w.afterProof(w.consumeCommands))
 	err := group.Wait()
 	stopRelay()
@@ -179,11 +186,9 @@ func (w *worker) afterProof(part func(context.Context) error) func(context.Conte
 	}
 }
 
-func (w *worker) consume(subject string) func(context.Context) error {
-	return func(ctx context.Context) error {
-		options := bus.ConsumeOptions{Subject: subject, AckWait: w.env.Config.Waits.AckWait}
-		return w.parts.bus.ConsumeNotifications(ctx, options, w.settle.Settle)
-	}
+func (w *worker) consume(ctx context.Context) error {
+	options := bus.ConsumeOptions{Subject: bus.SubjectLive, AckWait: w.env.Config.Waits.AckWait}
+	return w.parts.bus.ConsumeNotifications(ctx, options, w.settle.Settle)
 }
 
 // consumeCommands gives each merchant its consumer, those that are configured
