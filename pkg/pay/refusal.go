@@ -2,7 +2,7 @@ package pay
 
 import "fmt"
 
-// RefusalReason says why a requested refund was not taken.
+// RefusalReason says why a wish about a refund was not granted.
 type RefusalReason string
 
 // The reasons.
@@ -12,9 +12,10 @@ const (
 	RefusedTooMany        RefusalReason = "too_many"        // MaxRefundsOfPayment
 	RefusedTooLate        RefusalReason = "too_late"        // RefundableFor
 	RefusedNumberTaken    RefusalReason = "number_taken"    // by another refund
+	RefusedGiveUp         RefusalReason = "give_up"         // WeChat Pay has it, or may come to have it
 )
 
-// Refusal is why a requested refund was not taken; nothing changed.
+// Refusal is why a wish about a refund was not granted; nothing changed.
 type Refusal struct {
 	Reason RefusalReason
 	Detail string
