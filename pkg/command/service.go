@@ -39,7 +39,7 @@ type Orders interface {
 type Refunds interface {
 	Refund(ctx context.Context, mchid pay.MchID, no pay.OutRefundNo) (pay.Refund, bool, error)
 	Payment(ctx context.Context, mchid pay.MchID, id pay.TransactionID) (pay.Payment, bool, error)
-	WishAbnormal(ctx context.Context, mchid pay.MchID, no pay.OutRefundNo, body []byte, keyID, actor string) (bool, error)
+	WishAbnormal(ctx context.Context, mchid pay.MchID, no pay.OutRefundNo, body []byte, keyID, actor, why string) (bool, error)
 }
 
 // Schedule says what the reconciler does when, and how many calls are left.

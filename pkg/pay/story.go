@@ -17,6 +17,14 @@ type RefundStory struct {
 	Attempts []Attempt
 }
 
+// RefundMoment is a refund with its calls at an instant of the database's clock,
+// by which they began.
+type RefundMoment struct {
+	RefundStory
+	At   time.Time
+	Held bool // somebody is sending it or asking about it
+}
+
 // DecidedAnomaly is an anomaly with when it was decided; zero: not yet.
 type DecidedAnomaly struct {
 	Anomaly

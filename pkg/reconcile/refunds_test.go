@@ -138,7 +138,7 @@ func (b *bundle) wish(no string) {
 		OutRefundNo: pay.OutRefundNo(no), Type: wechatpay.ToUserCard, BankType: "ICBC_DEBIT", BankAccount: "6222020000000000000", RealName: "张三",
 	})
 	require.NoError(b.t, err)
-	is, err := b.store.WishAbnormal(b.t.Context(), b.mchid, pay.OutRefundNo(no), body, key, "operator")
+	is, err := b.store.WishAbnormal(b.t.Context(), b.mchid, pay.OutRefundNo(no), body, key, "operator", "")
 	require.NoError(b.t, err)
 	require.True(b.t, is)
 }

@@ -103,6 +103,7 @@ type batch struct {
 	anomalies anomalyColumns
 	givenBack givenBackColumns
 	checkNow  []orderKey
+	audits    auditColumns
 }
 
 // paymentKey is what a payment is found by, in the book of its order.
@@ -169,6 +170,11 @@ func (b *batch) decide(policies func(pay.MchID) pay.Policies) error {
 			b.history.add(line, b.ids[i])
 		}
 		b.keep(b.observed[i], change)
+		for _, entry := range change.Audits {
+			if err := b.audits.add(entry); err != nil {
+				return err
+			}
+		}
 	}
 	for i, obs := range b.observed {
 		if obs != nil {
