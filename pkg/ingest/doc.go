@@ -56,11 +56,6 @@
 // time_expire is no part of the digest: it differs between two calls that mean
 // the same. The digest is the hex SHA-256 of the meaning; see request.Digest.
 //
-// # The body of order.close
-//
-// It is {}: the number is the command's. There is no deadline.
-//
-// # The body of refund.create
-//
-// Package request has it.
+// The bodies of order.close and refund.create are in package request. Neither
+// has a deadline.
 package ingest

@@ -59,6 +59,9 @@ func (h *APIHandler) closeOrder(w http.ResponseWriter, r *http.Request, from sho
 	if err != nil {
 		return err
 	}
-	c.OutTradeNo, c.Body, c.Digest = no, []byte(`{}`), request.CloseDigest(from.MchID, no)
+	if c.Body, err = request.CloseBody(nil); err != nil {
+		return problem.Wrap(problem.Internal, err, "")
+	}
+	c.OutTradeNo, c.Digest = no, request.CloseDigest(from.MchID, no)
 	return h.submit(w, r, errand{command: c, repeat: repeatClose})
 }

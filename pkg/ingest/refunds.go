@@ -30,7 +30,7 @@ func (h *APIHandler) createRefund(w http.ResponseWriter, r *http.Request, from s
 	if err != nil {
 		return err
 	}
-	if c.Body, err = refund.Body(); err != nil {
+	if c.Body, err = refund.Body(nil); err != nil {
 		return problem.Wrap(problem.Internal, err, "")
 	}
 	c.OutRefundNo, c.OutTradeNo, c.Digest = refund.OutRefundNo, refund.OutTradeNo, refund.Digest(from.MchID)

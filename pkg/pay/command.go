@@ -10,15 +10,16 @@ const (
 	CommandOrderCreate  CommandKind = "order.create"
 	CommandOrderClose   CommandKind = "order.close"
 	CommandRefundCreate CommandKind = "refund.create"
+	CommandRefundGiveUp CommandKind = "refund.give_up" // of operators alone
 )
 
-// Command is one request of a shop, on its way to the worker.
+// Command is one request of a shop or an operator, on its way to the worker.
 type Command struct {
 	ID          CommandID
 	MchID       MchID
 	Kind        CommandKind
 	OutTradeNo  OutTradeNo  // may be empty for a refund that names its payment by transaction_id
-	OutRefundNo OutRefundNo // of refund.create
+	OutRefundNo OutRefundNo // of the commands about a refund
 	Digest      string      // hex SHA-256 of what the command means
 	Body        []byte      // JSON
 	ReceivedAt  time.Time

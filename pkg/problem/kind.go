@@ -46,6 +46,7 @@ const (
 	UnknownNumber   Kind = "unknown_number"
 	UnknownLetter   Kind = "unknown_letter"
 	UnknownToken    Kind = "unknown_token"
+	UnknownRefund   Kind = "unknown_refund"
 )
 
 // Outcomes of commands (FEN-4xxx).
@@ -66,6 +67,9 @@ const (
 	LetterSettled     Kind = "letter_settled"
 	TokenNameTaken    Kind = "token_name_taken"
 	NotReplayable     Kind = "not_replayable"
+	RetryRefused      Kind = "retry_refused"
+	GiveUpRefused     Kind = "give_up_refused"
+	AmbiguousRefund   Kind = "ambiguous_refund"
 )
 
 // What fenflow leans on (FEN-5xxx).

@@ -4,8 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
-
-	"github.com/fenflow/fenflow/pkg/pay"
 )
 
 // Meaning is one field of what a command means, with its value.
@@ -21,9 +19,4 @@ func Digest(fields ...Meaning) string {
 	}
 	sum := sha256.Sum256([]byte(text.String()))
 	return hex.EncodeToString(sum[:])
-}
-
-// CloseDigest is the digest of order.close, which has nothing but its number.
-func CloseDigest(id pay.MchID, no pay.OutTradeNo) string {
-	return Digest(Meaning{"fenflow", "order.close.v1"}, Meaning{"mchid", string(id)}, Meaning{"out_trade_no", string(no)})
 }

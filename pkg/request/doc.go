@@ -25,4 +25,15 @@
 //	                        At least one of the two is there
 //	amount_fen     integer  > 0
 //	reason         string   1–80 characters, shown to the buyer; absent when not given
+//	operator       object   {"actor","reason"} of the person who asks, for the audit
+//	                        log; absent for a shop, and no part of the digest
+//
+// # The body of order.close
+//
+// {}, or {"operator": {"actor","reason"}}: the number is the command's.
+//
+// # The body of refund.give_up
+//
+// {"out_refund_no", "operator": {"actor","reason"}}. There is no deadline: what is
+// asked before anything is given up is asked when the command is carried out.
 package request

@@ -35,7 +35,7 @@ func FuzzParseRefund(f *testing.F) {
 		require.NoError(t, err)
 		require.NotRegexp(t, "^auto-", string(r.OutRefundNo))
 		require.NotEmpty(t, string(r.OutTradeNo)+string(r.TransactionID))
-		body, err := r.Body()
+		body, err := r.Body(nil)
 		require.NoError(t, err)
 		again, err := request.ParseRefund(body)
 		require.NoError(t, err)

@@ -1,8 +1,6 @@
 package request
 
 import (
-	"encoding/json"
-	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -36,6 +34,8 @@ type refundBody struct {
 	TransactionID string `json:"transaction_id,omitempty"`
 	AmountFen     int64  `json:"amount_fen"`
 	Reason        string `json:"reason,omitempty"`
+
+	Operator *operatorBody `json:"operator,omitempty"`
 }
 
 // ParseRefund reads the body of POST /v1/refunds. Its error is a problem: the
@@ -96,14 +96,10 @@ func (r Refund) Digest(id pay.MchID) string {
 	)
 }
 
-// Body writes the refund for the worker.
-func (r Refund) Body() ([]byte, error) {
-	raw, err := json.Marshal(refundBody{
+// Body writes the refund for the worker; by is nil for a shop.
+func (r Refund) Body(by *pay.Act) ([]byte, error) {
+	return body(refundBody{
 		OutRefundNo: string(r.OutRefundNo), OutTradeNo: string(r.OutTradeNo), TransactionID: string(r.TransactionID),
-		AmountFen: int64(r.Amount), Reason: r.Reason,
+		AmountFen: int64(r.Amount), Reason: r.Reason, Operator: operatorOf(by),
 	})
-	if err != nil {
-		return nil, fmt.Errorf("write command: %w", err)
-	}
-	return raw, nil
 }
