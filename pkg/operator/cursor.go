@@ -18,6 +18,7 @@ type cursor struct {
 	MchID string    `json:"mchid,omitempty"`
 	No    string    `json:"no,omitempty"`
 	ID    string    `json:"id,omitempty"`
+	Part  string    `json:"part,omitempty"` // of a list in parts: in which it is
 }
 
 func (c cursor) text() string {

@@ -19,6 +19,7 @@ type Books interface {
 	Stories
 	Letters
 	Audits
+	Refunds
 }
 
 // Options are what an API works with.
@@ -29,9 +30,11 @@ type Options struct {
 	Tokens    Tokens
 	Merchants []pay.MchID      // configured; the status names them before their notifications were judged
 	Retryable func(error) bool // whether a call of the books that failed may work later
-	Now       func() time.Time
-	Log       *slog.Logger
-	Registry  prometheus.Registerer
+	// Quarantine is how long a call of unknown outcome keeps a refund from being taken up.
+	Quarantine time.Duration
+	Now        func() time.Time
+	Log        *slog.Logger
+	Registry   prometheus.Registerer
 }
 
 // API is the operators' API.
@@ -75,6 +78,8 @@ func New(o Options) *API {
 	a.route(r, http.MethodPost, "/operator/v1/dead-letter-replays", a.replayLetters)
 	a.route(r, http.MethodGet, "/operator/v1/audit", a.listAudit)
 	// Each noun lists its own routes beside its handlers.
+	a.routeRefunds(r)
+	a.routeOrderActs(r)
 	a.router = r
 	return a
 }

@@ -36,8 +36,8 @@ func readReason(w http.ResponseWriter, r *http.Request) (string, error) {
 	return reason, f.done()
 }
 
-// readFields reads the body of an act, one JSON object.
-func readFields(w http.ResponseWriter, r *http.Request) (*fields, error) {
+// readBody reads the body of an act.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || mediaType != "application/json" {
 		return nil, problem.New(problem.UnsupportedMedia, "this request is application/json")
@@ -51,6 +51,15 @@ func readFields(w http.ResponseWriter, r *http.Request) (*fields, error) {
 		return nil, problem.Wrap(problem.Malformed, err, "the body did not arrive whole")
 	case !utf8.Valid(raw):
 		return nil, problem.New(problem.Malformed, "the body is not UTF-8")
+	}
+	return raw, nil
+}
+
+// readFields reads the body of an act, one JSON object.
+func readFields(w http.ResponseWriter, r *http.Request) (*fields, error) {
+	raw, err := readBody(w, r)
+	if err != nil {
+		return nil, err
 	}
 	f := &fields{asked: map[string]bool{}}
 	dec := json.NewDecoder(bytes.NewReader(raw))

@@ -96,6 +96,24 @@ func (f *Fields) Text(name string, required bool, maxChars int) string {
 	return s
 }
 
+// Prose reads a text that people alone read, which must be there, by a rule of
+// the caller's: what it breaks, if anything.
+func (f *Fields) Prose(name, what string, rule func(string) string) string {
+	raw, there := f.take(name)
+	var s string
+	switch {
+	case !there:
+		f.Bad(name, "is missing; %s", what)
+	case raw[0] != '"' || json.Unmarshal(raw, &s) != nil:
+		f.Bad(name, "is %s; it must be a string", f.shown(raw))
+	default:
+		if broken := rule(s); broken != "" {
+			f.Bad(name, "%s", broken)
+		}
+	}
+	return s
+}
+
 // textRule says which rule a text breaks, if any. wide lets characters of four
 // bytes through.
 func textRule(s string, maxChars int, wide bool) string {
