@@ -86,9 +86,11 @@ func (a *API) closeOrder(w http.ResponseWriter, c *call) error {
 		return problem.Wrap(problem.Internal, err, "")
 	}
 	cmd.OutTradeNo, cmd.Digest = match.OutTradeNo, request.CloseDigest(match.MchID, match.OutTradeNo)
-	if _, err := a.submit(c.Context(), w, cmd, "Look at it with `fenflow order show`: closing goes on by itself, and may be asked for again."); err != nil {
+	said, err := a.submit(c.Context(), w, cmd, "Look at it with `fenflow order show`: closing goes on by itself, and may be asked for again.")
+	if err != nil {
 		return err
 	}
+	note(w, stateIn(said))
 	order, err := a.orderNow(c, match)
 	if err != nil {
 		return err
@@ -123,6 +125,15 @@ func (a *API) orderNow(c *call, match pay.Match) (pay.Order, error) {
 		return order, problem.New(problem.UnknownNumber, "the order was there a moment ago, and is not now")
 	}
 	return order, nil
+}
+
+// stateIn is the state that a command's answer gives, for the log.
+func stateIn(answer json.RawMessage) slog.Attr {
+	var said struct {
+		State string `json:"state"`
+	}
+	_ = json.Unmarshal(answer, &said) // a worker of another version may say it otherwise
+	return slog.String("state", said.State)
 }
 
 // readNothing reads the body of an act that has nothing to say: none, or {}.

@@ -41,9 +41,11 @@ func (a *API) requestRefund(w http.ResponseWriter, c *call) error {
 	}
 	cmd.OutRefundNo, cmd.OutTradeNo, cmd.Digest = refund.OutRefundNo, refund.OutTradeNo, refund.Digest(mchid)
 	note(w, slog.String("mchid", string(mchid)), slog.String("out_refund_no", string(refund.OutRefundNo)), slog.Int64("amount_fen", int64(refund.Amount)))
-	if _, err := a.submit(c.Context(), w, cmd, lookAtRefund); err != nil {
+	said, err := a.submit(c.Context(), w, cmd, lookAtRefund)
+	if err != nil {
 		return err
 	}
+	note(w, stateIn(said))
 	return a.answerRefund(w, c, pay.RefundMatch{MchID: mchid, OutRefundNo: refund.OutRefundNo, FoundBy: pay.FoundByOutRefundNo})
 }
 
@@ -174,8 +176,10 @@ func (a *API) giveUpRefund(w http.ResponseWriter, c *call) error {
 		return problem.Wrap(problem.Internal, err, "")
 	}
 	cmd.OutRefundNo, cmd.OutTradeNo, cmd.Digest = match.OutRefundNo, match.OutTradeNo, request.GiveUpDigest(match.MchID, match.OutRefundNo)
-	if _, err := a.submit(c.Context(), w, cmd, "Look at it with `fenflow refund show`; the same request may be sent again."); err != nil {
+	said, err := a.submit(c.Context(), w, cmd, "Look at it with `fenflow refund show`; the same request may be sent again.")
+	if err != nil {
 		return err
 	}
+	note(w, stateIn(said))
 	return a.answerRefund(w, c, match)
 }
