@@ -17,7 +17,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	exit := cli.Run(ctx, cli.Deps{
-		Stdin: somebody(os.Stdin), Stdout: os.Stdout, Stderr: os.Stderr, Lookup: os.LookupEnv, Environ: os.Environ(), Terminal: isTerminal(os.Stdout),
+		Stdin: somebody(os.Stdin), Piped: piped(os.Stdin), Stdout: os.Stdout, Stderr: os.Stderr, Lookup: os.LookupEnv, Environ: os.Environ(), Terminal: isTerminal(os.Stdout),
 		Random: rand.Reader, Build: cli.ReadBuild(), Migrator: migrator{}, Tokens: tokens{random: rand.Reader},
 		Console: func(args []string) int { return boot.Run(config.RoleConsole, args, console.Main) },
 	}, os.Args[1:])
@@ -28,6 +28,14 @@ func main() {
 // somebody is who can answer questions, if anybody.
 func somebody(f *os.File) io.Reader {
 	if !isTerminal(f) {
+		return nil
+	}
+	return f
+}
+
+// piped is what another program or a file has to say, if anything.
+func piped(f *os.File) io.Reader {
+	if isTerminal(f) {
 		return nil
 	}
 	return f

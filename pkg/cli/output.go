@@ -17,9 +17,13 @@ type answer struct {
 	document any
 	text     string
 	exit     int
+	said     bool // while it went on; nothing is left to print
 }
 
 func (c *commandLine) print(a answer) error {
+	if a.said {
+		return nil
+	}
 	var err error
 	if c.json {
 		err = writeJSON(c.Stdout, a.document)
@@ -65,7 +69,11 @@ func (c *commandLine) fail(err error) int {
 	if byAPI {
 		body.Problem = refused.document
 	}
-	if writeJSON(c.Stdout, failure{body}) != nil {
+	write := writeJSON
+	if c.lines {
+		write = writeLine
+	}
+	if write(c.Stdout, failure{body}) != nil {
 		return problem.ExitInternal
 	}
 	return exit
@@ -75,6 +83,13 @@ func writeJSON(w io.Writer, document any) error {
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
+	return encoder.Encode(document) //nolint:wrapcheck // the caller names the step
+}
+
+// writeLine writes a document on one line, where there is one on each.
+func writeLine(w io.Writer, document any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
 	return encoder.Encode(document) //nolint:wrapcheck // the caller names the step
 }
 

@@ -1,9 +1,7 @@
 package cli
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -231,29 +229,7 @@ func (c *commandLine) meant(ctx context.Context, letters chosen, yes bool) (bool
 		Kind: problem.Usage, Detail: "this would replay " + letters.count() + "; there is nobody to ask whether they are meant",
 		NextStep: "Run it at a terminal, or say --yes.",
 	}
-	if c.Stdin == nil {
-		return false, nobody
-	}
-	_, _ = io.WriteString(c.Stderr, "Replay "+letters.count()+"? [y/N] ") // nobody is left to tell
-	type reply struct {
-		line string
-		err  error
-	}
-	said := make(chan reply, 1) // whoever answers too late keeps nobody
-	go func() {
-		line, err := bufio.NewReader(c.Stdin).ReadString('\n')
-		said <- reply{line, err}
-	}()
-	select {
-	case <-ctx.Done():
-		return false, nil
-	case r := <-said:
-		if errors.Is(r.err, io.EOF) && r.line == "" {
-			return false, nobody
-		}
-		word := strings.ToLower(strings.TrimSpace(r.line))
-		return word == "y" || word == "yes", nil
-	}
+	return c.asked(ctx, "Replay "+letters.count()+"?", nobody)
 }
 
 // tell is for people who look on; a program reads one document.

@@ -19,6 +19,7 @@ import (
 // Deps are what the command line needs from the process around it.
 type Deps struct {
 	Stdin    io.Reader // somebody who can be asked; nil: nobody
+	Piped    io.Reader // what is piped in; nil: nothing, somebody sits there
 	Stdout   io.Writer
 	Stderr   io.Writer
 	Lookup   func(string) (string, bool)
@@ -51,11 +52,12 @@ func Run(ctx context.Context, d Deps, args []string) int {
 // commandLine is one run.
 type commandLine struct {
 	Deps
-	json bool
-	file string
-	url  string
-	set  map[string]string
-	exit int
+	json  bool
+	lines bool // --json: one document on each line
+	file  string
+	url   string
+	set   map[string]string
+	exit  int
 }
 
 // wantsJSON looks for --json by itself, so that a command line that does not
@@ -83,7 +85,7 @@ func (c *commandLine) helpWriter() io.Writer {
 }
 
 func (c *commandLine) root() *cobra.Command {
-	root := c.group("fenflow", "Operate fenflow: status, orders, dead letters, migrations, configuration, keys")
+	root := c.group("fenflow", "Operate fenflow: status, orders, refunds, dead letters, migrations, configuration, keys")
 	root.Long = "fenflow operates a payment pipeline for WeChat Pay.\n\nExit codes: 0 done, 1 internal error, 2 command line not understood, 3 configuration not usable,\n4 no such thing, 5 refused, 6 not allowed, 7 try again later, 8 migrations are pending."
 	root.SilenceUsage, root.SilenceErrors = true, true
 	flags := root.PersistentFlags()
@@ -91,6 +93,7 @@ func (c *commandLine) root() *cobra.Command {
 	flags.StringToStringVar(&c.set, "set", nil, "override one setting, such as listen.admin=:9090")
 	flags.BoolVar(&c.json, "json", c.json, "print one JSON document on stdout")
 	root.AddCommand(c.status(), c.order(), c.deadLetter(), c.audit())
+	root.AddCommand(c.refund())
 	root.AddCommand(c.console(), c.token())
 	root.AddCommand(c.migrate(), c.config(), c.key(), c.explain(), c.health(), c.version())
 	return root
