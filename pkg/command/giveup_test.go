@@ -130,17 +130,42 @@ func TestGiveUp_goes_by_the_databases_clock(t *testing.T) {
 	b.stillSetAside()
 }
 
-func TestGiveUp_books_what_WeChat_Pay_has_after_all(t *testing.T) {
-	t.Parallel()
-	b := stuck(t, pay.AttemptBlocked)
+// arrives is R1's call, which comes to WeChat Pay only now.
+func (b *bundle) arrives() wechatpay.RefundAnswer {
+	b.t.Helper()
 	order := b.order("T00000001")
 	body, err := b.directory.client.RefundBody(wechatpay.RefundRequest{
 		Protocol: order.Protocol, AppID: order.AppID, MchID: order.MchID, TransactionID: order.TransactionID, OutTradeNo: order.OutTradeNo,
 		OutRefundNo: "R1", Amount: 30, Total: 100, Currency: pay.CNY, NotifyURL: "http://127.0.0.1:1/notify/v3/" + string(order.MchID),
 	})
+	require.NoError(b.t, err)
+	answer, err := b.directory.client.SubmitRefund(b.t.Context(), order.Protocol, body)
+	require.NoError(b.t, err)
+	return answer
+}
+
+// WeChat Pay owns up to a refund that was given up: the money is booked.
+func TestGiveUp_of_a_refund_that_comes_to_pass_loses_no_money(t *testing.T) {
+	t.Parallel()
+	b := stuck(t, pay.AttemptBlocked)
+	result, _ := b.execute(b.giveUp("R1"))
+	require.Equal(t, http.StatusOK, result.Status, string(result.Body))
+	answer := b.arrives()
+	obs := answer.Observation(result.MchID, pay.SourceNotification)
+	_, err := b.store.Settle(t.Context(), []pay.Entry{{Observation: &obs}}, func(pay.MchID) pay.Policies { return pay.Policies{} })
 	require.NoError(t, err)
-	_, err = b.directory.client.SubmitRefund(t.Context(), order.Protocol, body)
-	require.NoError(t, err)
+	require.Equal(t, 1, b.count(`SELECT count(*) FROM refunds WHERE state IN ('processing', 'succeeded') AND refund_id = $1`, answer.RefundID))
+	require.Equal(t, 30, b.count(`SELECT reserved_fen + refunded_fen FROM payments`))
+	again, r := b.execute(b.giveUp("R1"))
+	require.Equal(t, http.StatusConflict, again.Status)
+	require.Equal(t, "FEN-4029", r.Code)
+	require.Equal(t, 30, b.count(`SELECT reserved_fen + refunded_fen FROM payments`))
+}
+
+func TestGiveUp_books_what_WeChat_Pay_has_after_all(t *testing.T) {
+	t.Parallel()
+	b := stuck(t, pay.AttemptBlocked)
+	b.arrives()
 	result, r := b.execute(b.giveUp("R1"))
 	require.Equal(t, http.StatusConflict, result.Status, string(result.Body))
 	require.Equal(t, "FEN-4029", r.Code)
