@@ -33,6 +33,7 @@ func plan() []room {
 	nouns := []string{"pkg/pay", "pkg/problem", "pkg/event", "schema"}
 	protocols := append(slices.Clone(nouns), "pkg/merchant", "pkg/wechatpay", "pkg/config", "pkg/telemetry")
 	edge := append(slices.Clone(nouns), "pkg/merchant", "pkg/wechatpay", "pkg/telemetry")
+	asked := append(slices.Clone(edge), "pkg/request")
 	return []room{
 		// 0: nouns
 		{name: "pkg/pay", ours: []string{"pkg/problem"}},
@@ -43,13 +44,14 @@ func plan() []room {
 		{name: "pkg/merchant", ours: nouns},
 		{name: "pkg/wechatpay", ours: append(slices.Clone(nouns), "pkg/merchant"), others: []string{"github.com/wechatpay-apiv3/wechatpay-go/...", "golang.org/x/..."}},
 		{name: "pkg/config", ours: append(slices.Clone(nouns), "pkg/merchant"), others: []string{"go.yaml.in/yaml/v3", "github.com/sethvargo/go-envconfig"}},
+		{name: "pkg/request", ours: nouns},
 		{name: "pkg/telemetry", ours: nouns, others: []string{"github.com/prometheus/client_golang/..."}},
 		// 1b: adapters
 		{name: "pkg/store", ours: edge, others: []string{"database/sql", "github.com/jmoiron/sqlx", "github.com/lib/pq/...", "github.com/lib/pq", "github.com/pressly/goose/v3/...", "github.com/pressly/goose/v3", "github.com/google/uuid"}},
 		{name: "pkg/bus", ours: edge, others: []string{"github.com/nats-io/nats.go/...", "github.com/nats-io/nats.go", "github.com/google/uuid", "golang.org/x/..."}},
 		{name: "pkg/queue", ours: append(slices.Clone(nouns), "pkg/telemetry"), others: []string{"github.com/hibiken/asynq", "github.com/redis/go-redis/v9", "github.com/prometheus/client_golang/..."}},
 		// 2: use cases
-		{name: "pkg/ingest", ours: edge, others: []string{"github.com/go-chi/chi/v5/...", "github.com/go-chi/chi/v5", "github.com/google/uuid", "golang.org/x/...", "github.com/prometheus/client_golang/..."}},
+		{name: "pkg/ingest", ours: asked, others: []string{"github.com/go-chi/chi/v5/...", "github.com/go-chi/chi/v5", "github.com/google/uuid", "golang.org/x/...", "github.com/prometheus/client_golang/..."}},
 		{name: "pkg/settle", ours: edge, others: useCaseLibraries()},
 		{name: "pkg/command", ours: edge, others: useCaseLibraries()},
 		{name: "pkg/outbox", ours: edge, others: useCaseLibraries()},
@@ -61,7 +63,7 @@ func plan() []room {
 		{name: "pkg/keycheck", ours: edge, others: useCaseLibraries()},
 		{name: "pkg/reverify", ours: edge, others: useCaseLibraries()},
 		// 3: surfaces
-		{name: "pkg/operator", ours: edge, others: []string{"github.com/go-chi/chi/v5/...", "github.com/go-chi/chi/v5", "github.com/google/uuid", "github.com/nats-io/nkeys", "golang.org/x/...", "github.com/prometheus/client_golang/..."}},
+		{name: "pkg/operator", ours: asked, others: []string{"github.com/go-chi/chi/v5/...", "github.com/go-chi/chi/v5", "github.com/google/uuid", "github.com/nats-io/nkeys", "golang.org/x/...", "github.com/prometheus/client_golang/..."}},
 		{name: "pkg/cli", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/operatorapi"), others: []string{"github.com/spf13/cobra", "github.com/jedib0t/go-pretty/v6/...", "github.com/nats-io/nkeys"}},
 		// 4: composition
 		{name: "pkg/app/boot", ours: protocols, others: []string{"github.com/go-chi/chi/v5", "github.com/prometheus/client_golang/...", "golang.org/x/..."}},

@@ -17,7 +17,9 @@ var probes = []struct{ do, subject string }{
 	{"publish", "pay.notify.replay"},
 	{"publish", "pay.notify.other"},
 	{"publish", "pay.command.order.create.1900000109"},
+	{"publish", "pay.command.order.close.1900000109"},
 	{"publish", "pay.command.refund.create.1900000109"},
+	{"publish", "pay.command.refund.give_up.1900000109"},
 	{"publish", "pay.command.anomaly.accept.1900000109"},
 	{"publish", "pay.event.1900000109.order.paid"},
 	{"publish", "pay.rejected.1900000109"},
@@ -118,7 +120,8 @@ var allowed = map[string][]string{
 		"subscribe _INBOX_notify.>", "subscribe fenflow.platform.>",
 	},
 	"api": {
-		"publish pay.command.order.create.1900000109", "publish pay.command.refund.create.1900000109", "publish fenflow.read.order", "publish fenflow.read.history",
+		"publish pay.command.order.create.1900000109", "publish pay.command.order.close.1900000109", "publish pay.command.refund.create.1900000109",
+		"publish fenflow.read.order", "publish fenflow.read.history",
 		"publish fenflow.act.check", "publish fenflow.act.abnormal",
 		"subscribe _INBOX_api.>",
 	},
@@ -138,8 +141,8 @@ var allowed = map[string][]string{
 	},
 	"reconciler": {"subscribe _INBOX_reconciler.>"},
 	"console": {
-		"publish pay.command.order.create.1900000109", "publish pay.command.refund.create.1900000109", "publish pay.command.anomaly.accept.1900000109",
-		"publish fenflow.act.check", "publish fenflow.act.abnormal", "publish fenflow.operate.rehearse",
+		"publish pay.command.order.create.1900000109", "publish pay.command.order.close.1900000109", "publish pay.command.refund.create.1900000109",
+		"publish pay.command.refund.give_up.1900000109", "publish pay.command.anomaly.accept.1900000109", "publish fenflow.act.check", "publish fenflow.act.abnormal", "publish fenflow.operate.rehearse",
 		"subscribe _INBOX_console.>",
 	},
 	"subscriber": {

@@ -93,6 +93,28 @@ func readyAnswers(t *testing.T) http.Handler {
 			refuse(w, problem.New(problem.UnknownNumber, "nothing has the number "+r.PathValue("number")))
 		}
 	})
+	mux.HandleFunc("GET /operator/v1/refunds", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("state") == "closed" {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"refunds":[]}`)
+			return
+		}
+		file("refunds.json")(w, r)
+	})
+	mux.HandleFunc("GET /operator/v1/refunds/{number}", func(w http.ResponseWriter, r *http.Request) {
+		switch r.PathValue("number") {
+		case "R|3*@", "50000001":
+			file("refund.json")(w, r)
+		case "SAME":
+			refuse(w, problem.New(problem.AmbiguousRefund, "2 refunds have it"),
+				`"candidates":[{"mchid":"1900000109","out_trade_no":"TEA|*3","out_refund_no":"SAME","found_by":"out_refund_no"},{"mchid":"1900000110","out_trade_no":"TEA-9","out_refund_no":"R-9","found_by":"refund_id"}]`)
+		default:
+			refuse(w, problem.New(problem.UnknownRefund, ""))
+		}
+	})
+	mux.HandleFunc("POST /operator/v1/refund-requests", file("refund.json"))
+	mux.HandleFunc("POST /operator/v1/refunds/{number}/{act}", file("refund.json"))
+	mux.HandleFunc("POST /operator/v1/orders/{number}/check", file("unchecked.json"))
 	mux.HandleFunc("GET /operator/v1/dead-letters", func(w http.ResponseWriter, r *http.Request) {
 		switch q := r.URL.Query(); {
 		case len(q["delivery_id"]) > 0:

@@ -181,9 +181,9 @@ func (c *commandLine) paint(s string, colour text.Color) string {
 // coloured marks the words that call for a second look.
 func (c *commandLine) coloured(s string) string {
 	switch s {
-	case string(pay.OrderPaid), string(pay.LetterResolved), "✓":
+	case string(pay.OrderPaid), string(pay.RefundSucceeded), string(pay.LetterResolved), "✓":
 		return c.paint(s, text.FgGreen)
-	case string(pay.OrderFailed), string(pay.LetterOpen), "✗":
+	case string(pay.OrderFailed), string(pay.RefundAbnormal), string(pay.LetterOpen), "✗":
 		return c.paint(s, text.FgRed)
 	case string(pay.LetterWaiting), string(pay.LetterReplaying), "!":
 		return c.paint(s, text.FgYellow)

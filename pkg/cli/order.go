@@ -13,7 +13,7 @@ import (
 const thereIsMore = "There are more: --all lists all of them, --since and the other flags fewer.\n"
 
 func (c *commandLine) order() *cobra.Command {
-	return c.group("order", "List orders; show one by any number", c.orderLs(), c.orderShow())
+	return c.group("order", "List orders; show, watch, check and close one by any number", c.orderLs(), c.orderShow(), c.orderWatch(), c.orderCheck(), c.orderClose())
 }
 
 func (c *commandLine) orderLs() *cobra.Command {

@@ -44,7 +44,11 @@ func (r remote) refused(resp *http.Response, body json.RawMessage) error {
 	}
 	refused := &refusal{problem: e, document: body}
 	for _, o := range value(p.Candidates) {
-		refused.commands = append(refused.commands, problem.Field{Message: plain("fenflow order show " + quoted(o.OutTradeNo) + " --mchid " + quoted(o.Mchid) + "  # the number is its " + string(o.FoundBy))})
+		show := "fenflow order show " + quoted(o.OutTradeNo)
+		if o.OutRefundNo != nil {
+			show = "fenflow refund show " + quoted(*o.OutRefundNo)
+		}
+		refused.commands = append(refused.commands, problem.Field{Message: plain(show + " --mchid " + quoted(o.Mchid) + "  # the number is its " + string(o.FoundBy))})
 	}
 	if better := nextStep(e.Kind); better != "" {
 		e.NextStep = better
@@ -81,6 +85,13 @@ func nextStep(kind problem.Kind) string {
 	return map[problem.Kind]string{
 		problem.TokenRejected: howToGetToken + " `fenflow token ls` lists those there are.",
 		problem.Invalid:       "Correct the flags or arguments of these names, and run the command again.",
+
+		problem.OrderPaid:         "A paid order cannot be closed. Deliver it, or give the money back with `fenflow refund create`.",
+		problem.NotPaid:           "Ask WeChat Pay with `fenflow order check`. Money that is held for an operator is named by its payment: --transaction.",
+		problem.RefundNumberTaken: "Look at it with `fenflow refund show`. To repeat a refund, repeat the same command with the same flags; only a refund that was never asked for gets a new number, because every number pays once.",
+		problem.RefundExceeds:     "The message says how much is left; `fenflow order show` lists the refunds that took the rest. Nothing was recorded under this number.",
+		problem.NotAbnormal:       "Look at it with `fenflow refund show`: only an abnormal refund is driven on; all others go on or end by themselves.",
+		problem.DriveUnderWay:     "The earlier request stands and is carried out by itself. Look at it with `fenflow refund show`; ask again only if it is still abnormal and its failure says why WeChat Pay refused.",
 	}[kind]
 }
 

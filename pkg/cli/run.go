@@ -87,7 +87,7 @@ func (c *commandLine) helpWriter() io.Writer {
 }
 
 func (c *commandLine) root() *cobra.Command {
-	root := c.group("fenflow", "Operate fenflow: status, orders, dead letters, migrations, configuration, keys")
+	root := c.group("fenflow", "Operate fenflow: status, orders, refunds, dead letters, migrations, configuration, keys")
 	root.Long = "fenflow operates a payment pipeline for WeChat Pay.\n\nExit codes: 0 done, 1 internal error, 2 command line not understood, 3 configuration not usable,\n4 no such thing, 5 refused, 6 not allowed, 7 try again later, 8 migrations are pending."
 	root.SilenceUsage, root.SilenceErrors = true, true
 	flags := root.PersistentFlags()
@@ -98,6 +98,7 @@ func (c *commandLine) root() *cobra.Command {
 	root.AddCommand(c.subscriber())
 	root.AddCommand(c.merchant(), c.notification(), c.rejected())
 	root.AddCommand(c.event(), c.doctor())
+	root.AddCommand(c.refund())
 	root.AddCommand(c.console(), c.token())
 	root.AddCommand(c.migrate(), c.config(), c.key(), c.explain(), c.health(), c.version())
 	return root

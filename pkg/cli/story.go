@@ -8,21 +8,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fenflow/fenflow/pkg/operatorapi"
-	"github.com/fenflow/fenflow/pkg/problem"
 )
 
 func (c *commandLine) orderShow() *cobra.Command {
 	var mchid string
 	show := c.asks("show NUMBER", "Show everything about one order, by any number that appears anywhere", cobra.ExactArgs(1), func(ctx context.Context, api remote, args []string) (answer, error) {
-		number := strings.TrimSpace(args[0])
-		if strings.Trim(number, ".") == "" { // a path of dots leads elsewhere
-			return answer{}, problem.Newf(problem.Usage, "%q is no number", args[0])
-		}
-		s, raw, err := document[operatorapi.Story](api.ask(ctx)(operatorapi.NewGetStoryRequest(api.base(), number, &operatorapi.GetStoryParams{Mchid: given[string](mchid)})))
+		s, raw, err := api.theStory(ctx, args[0], mchid)
 		if err != nil {
 			return answer{}, err
 		}
-		return answer{document: raw, text: c.storyText(s, number)}, nil
+		return answer{document: raw, text: c.storyText(s, strings.TrimSpace(args[0]))}, nil
 	})
 	show.Long = "Show everything about one order, by any number that appears anywhere: an out_trade_no,\ntransaction_id, out_refund_no, refund_id, delivery id, WeChat Pay's notification id, or event id."
 	show.Flags().StringVar(&mchid, "mchid", "", "the merchant, where several use the number")

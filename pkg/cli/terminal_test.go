@@ -189,3 +189,44 @@ func TestReference_page_is_up_to_date(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, cli.Reference(), string(page), "run: make generate")
 }
+
+func TestRefunds_ask_at_a_terminal_whether_they_are_meant(t *testing.T) {
+	t.Parallel()
+	may := map[string]string{"FENFLOW_TOKEN": operator, "NO_COLOR": "1"}
+	for question, args := range map[string][]string{
+		"Give back 3.30 CNY (330 fen) of payment 4200 of order TEA-0003 as refund R9? [y/N] ":           {"refund", "create", "R9", "--order", "TEA-0003", "--transaction", "4200", "--amount", "3.30", "--reason", "x"},
+		"End refund R|3*@ of 3.30 CNY (330 fen), if WeChat Pay says that it has no such refund? [y/N] ": {"refund", "give-up", "R|3*@", "--reason", "x"},
+		"Send the 3.30 CNY (330 fen) of refund R|3*@ to the merchant's own account? [y/N] ":             {"refund", "abnormal", "R|3*@", "--to-merchant", "--reason", "x"},
+		"Give back 99999999.99 CNY (9999999999 fen) of payment 4200 as refund R\\x1b[2J9? [y/N] ":       {"refund", "create", "R\x1b[2J9", "--transaction", "4200", "--amount-fen", "9999999999", "--reason", "x"},
+	} {
+		for answer, exit := range map[string]int{"y\n": 0, "n\n": 5, "\n": 5, "": 2} {
+			if strings.Contains(question, `\x1b`) && exit == 0 {
+				continue // the API would refuse it
+			}
+			got, stdout, stderr := session(t, func(d *cli.Deps) { d.Terminal, d.Stdin = true, strings.NewReader(answer) }, may, args...)
+			require.Equal(t, exit, got, stderr)
+			require.Contains(t, stderr, question)
+			require.NotContains(t, stderr, "\x1b")
+			require.Equal(t, exit == 5, stdout == "Nothing was done.\n")
+			require.Equal(t, exit == 0, strings.Contains(stdout, "is requested"), stdout)
+		}
+	}
+}
+
+func TestCards_are_not_typed_at_a_terminal_and_never_repeated(t *testing.T) {
+	t.Parallel()
+	may := map[string]string{"FENFLOW_TOKEN": operator, "NO_COLOR": "1"}
+	args := []string{"refund", "abnormal", "R|3*@", "--to-user-bank", "ICBC_DEBIT", "--card", "-", "--reason", "x", "--yes"}
+	exit, _, stderr := session(t, func(d *cli.Deps) { d.Terminal, d.Stdin = true, strings.NewReader("6222020200112233445\n张三\n") }, may, args...)
+	require.Equal(t, 2, exit)
+	require.Contains(t, stderr, "nothing is piped in")
+	for _, bad := range []string{"", "6222020200112233445", "6222020200112233445\n张三\nx", strings.Repeat("6", 2000) + "\n张三"} {
+		exit, stdout, stderr := session(t, func(d *cli.Deps) { d.Pipe = strings.NewReader(bad) }, may, args...)
+		require.Equal(t, 2, exit)
+		require.NotContains(t, stdout+stderr, "6222")
+		require.NotContains(t, stdout+stderr, "张三")
+	}
+	exit, stdout, stderr := session(t, func(d *cli.Deps) { d.Pipe = strings.NewReader(" 6222020200112233445 \r\n张三\r\n\r\n") }, may, args...)
+	require.Zero(t, exit, stderr)
+	require.NotContains(t, stdout+stderr, "6222")
+}

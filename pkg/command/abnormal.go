@@ -17,6 +17,7 @@ import (
 const (
 	maxBankType = 16
 	maxSealed   = 214
+	maxReason   = 2000 // bytes: 500 characters, as the operators' API takes them
 )
 
 // abnormalQuestion says where the money of an abnormal refund shall go. It is a
@@ -24,7 +25,8 @@ const (
 type abnormalQuestion struct {
 	MchID       pay.MchID       `json:"mchid"`
 	OutRefundNo pay.OutRefundNo `json:"out_refund_no"`
-	Actor       string          `json:"actor"` // the name of the API key
+	Actor       string          `json:"actor"`  // the name of the API key, or an operator
+	Reason      string          `json:"reason"` // of an operator, for the audit log
 	Type        string          `json:"type"`
 	BankType    string          `json:"bank_type"`
 	BankAccount string          `json:"bank_account"`
@@ -69,7 +71,7 @@ func (s *Service) driveOn(ctx context.Context, q abnormalQuestion) (pay.Refund, 
 	if bad != nil {
 		return refund, bad
 	}
-	wished, err := s.Books.WishAbnormal(ctx, q.MchID, q.OutRefundNo, body, keyID, q.Actor)
+	wished, err := s.Books.WishAbnormal(ctx, q.MchID, q.OutRefundNo, body, keyID, q.Actor, q.Reason)
 	if err != nil {
 		return refund, s.fault(err)
 	}
@@ -133,6 +135,9 @@ func (q abnormalQuestion) check() []problem.Field {
 	}
 	if q.Actor == "" || !storable(q.Actor) {
 		bad("actor", "must name who asks")
+	}
+	if len(q.Reason) > maxReason || !storable(q.Reason) {
+		bad("reason", "must be at most %d bytes of UTF-8 without NUL", maxReason)
 	}
 	return fields
 }

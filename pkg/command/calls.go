@@ -26,13 +26,18 @@ var errNoToken = errors.New("the merchant's budget of such calls is used up for 
 // Budgets are how many calls a second may be made for one merchant, over all
 // processes together.
 type Budgets struct {
-	OrderQuery int
-	OrderClose int
+	OrderQuery  int
+	OrderClose  int
+	RefundQuery int
 }
 
 func (b Budgets) of(api pay.API) pay.Budget {
-	if api == pay.APIOrderClose {
+	switch api {
+	case pay.APIOrderClose:
 		return pay.Budget{API: api, PerSecond: b.OrderClose}
+	case pay.APIRefundQuery:
+		return pay.Budget{API: api, PerSecond: b.RefundQuery}
+	default:
 	}
 	return pay.Budget{API: api, PerSecond: b.OrderQuery}
 }

@@ -28,6 +28,7 @@ var errStillOpen = errors.New("WeChat Pay accepted the close and does not say ye
 // closeOrder is order.close:
 //
 //  1. find the order; what is paid, closed or failed is answered as it stands;
+//     where an operator asks, the audit is told before anything is called;
 //  2. query: what is paid cannot be closed;
 //  3. close, and query until WeChat Pay says CLOSED: only that closes;
 //  4. where nothing is certain, the reconciler is told to go on.
@@ -39,6 +40,10 @@ var errStillOpen = errors.New("WeChat Pay accepted the close and does not say ye
 // that nobody can pay it, which is what the shop wants; and it has no step to
 // closed. It is asked about once more by itself.
 func (s *Service) closeOrder(ctx context.Context, cmd pay.Command) (ending, error) {
+	by, bad := closing(cmd)
+	if bad != nil {
+		return failed(pay.CommandRefused, bad), nil
+	}
 	wechat, reachable := s.Merchants.WeChat(cmd.MchID)
 	if !reachable {
 		return failed(pay.CommandRefused, notConfigured(cmd.MchID)), nil
@@ -57,9 +62,26 @@ func (s *Service) closeOrder(ctx context.Context, cmd pay.Command) (ending, erro
 	case !order.State.Open():
 		return decided(order), nil
 	}
+	if err := s.auditClose(ctx, by.act(cmd), order); err != nil {
+		return ending{}, err
+	}
 	calling, cancel := context.WithTimeout(ctx, closeTime)
 	defer cancel()
 	return s.queryCloseQuery(ctx, calling, wechat, order)
+}
+
+func (s *Service) auditClose(ctx context.Context, act *pay.Act, o pay.Order) error {
+	if act == nil {
+		return nil
+	}
+	err := s.Books.WriteAudit(ctx, pay.AuditEntry{
+		ID: act.ID, MchID: o.MchID, Actor: act.Actor, Action: "order.close", Subject: string(o.OutTradeNo),
+		Detail: map[string]any{"reason": act.Reason, "state": string(o.State)},
+	})
+	if err != nil {
+		return fmt.Errorf("tell the audit who closes an order: %w", err)
+	}
+	return nil
 }
 
 func (s *Service) queryCloseQuery(ctx, calling context.Context, wechat WeChat, o pay.Order) (ending, error) {

@@ -3,7 +3,8 @@
 // Its job: an order.create becomes an order in the books, a prepay call to
 // WeChat Pay, and a reply with what the buyer's client needs; an order.close
 // becomes a verified CLOSED; a refund.create becomes a refund in the books with
-// its money set aside; an operator's decision about money that does not fit
+// its money set aside; a refund.give_up ends one that WeChat Pay does not have, on an
+// operator's word; an operator's decision about money that does not fit
 // (anomaly.accept, anomaly.refund) becomes a paid order, a refund or the end of the
 // anomaly; each command ends as one row with its outcome. It also
 // answers reads of orders, histories, refunds and commands, and two acts that are

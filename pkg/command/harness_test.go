@@ -45,6 +45,8 @@ func callOf(r *http.Request) string {
 		return "prepay"
 	case r.URL.Path == "/pay/closeorder", strings.HasSuffix(r.URL.Path, "/close"):
 		return "close"
+	case strings.HasPrefix(r.URL.Path, "/v3/refund/") && r.Method == http.MethodGet:
+		return "refund_query"
 	}
 	return "query"
 }
@@ -251,7 +253,7 @@ func setup(t *testing.T) *bundle {
 	t.Cleanup(func() { _ = b.db.Close() })
 	b.options = command.Options{
 		Books: b.store, Merchants: b.directory, Letters: &letters{}, Relay: &relay{}, Waker: b.waker,
-		Budgets: command.Budgets{OrderQuery: 100, OrderClose: 20},
+		Budgets: command.Budgets{OrderQuery: 100, OrderClose: 20, RefundQuery: 50}, Quarantine: 10 * time.Minute,
 		NotifyURL: func(id pay.MchID, p pay.Protocol) string {
 			return "http://127.0.0.1:1/notify/" + string(p) + "/" + string(id)
 		},

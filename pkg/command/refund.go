@@ -88,8 +88,9 @@ func (s *Service) findPayment(ctx context.Context, mchid pay.MchID, w refundWish
 
 // recordRefund puts the wish into the books and wakes the reconciler.
 func (s *Service) recordRefund(ctx context.Context, cmd pay.Command, w refundWish, p pay.Payment) (ending, error) {
+	source, origin := w.Operator.asker()
 	settled, err := s.Books.Settle(ctx, []pay.Entry{{Observation: &pay.Observation{
-		Kind: pay.ObservedRefundRequested, Source: pay.SourceCommand, ObservedAt: s.Now().UTC(), Origin: pay.RefundByCommand,
+		Kind: pay.ObservedRefundRequested, Source: source, ObservedAt: s.Now().UTC(), Origin: origin, Act: w.Operator.act(cmd),
 		MchID: cmd.MchID, OutTradeNo: p.OutTradeNo, TransactionID: p.TransactionID, Currency: p.Currency,
 		OutRefundNo: cmd.OutRefundNo, RefundAmount: w.Amount, Reason: w.Reason, Digest: cmd.Digest,
 	}}}, s.policiesOf)
@@ -129,6 +130,8 @@ func notGranted(r pay.Refusal) ending {
 		return failed(pay.CommandConflict, problem.New(problem.AnomalyDecided, r.Detail))
 	case pay.RefusedMoneyLeaves:
 		return failed(pay.CommandConflict, problem.New(problem.MoneyLeaves, r.Detail))
+	case pay.RefusedGiveUp:
+		return notGivenUp(r.Detail)
 	case pay.RefusedTooMany, pay.RefusedTooLate, pay.RefusedNoRefund:
 	}
 	return failed(pay.CommandRefused, problem.New(problem.Refused, r.Detail))

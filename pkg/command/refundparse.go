@@ -16,25 +16,28 @@ const (
 	ownPrefix = "auto-"
 )
 
-// refundWish is what a shop wants given back.
+// refundWish is what a shop or an operator wants given back.
 type refundWish struct {
 	OutTradeNo    pay.OutTradeNo    // may be empty
 	TransactionID pay.TransactionID // may be empty
 	Amount        pay.Fen
 	Reason        string
+	Operator      *operator // nil: a shop
 }
 
-// refundRequest is the body of refund.create on the wire; package ingest writes it.
+// refundRequest is the body of refund.create on the wire; package request writes it.
 type refundRequest struct {
 	OutRefundNo   string `json:"out_refund_no"`
 	OutTradeNo    string `json:"out_trade_no"`
 	TransactionID string `json:"transaction_id"`
 	AmountFen     int64  `json:"amount_fen"`
 	Reason        string `json:"reason"`
+
+	Operator *operator `json:"operator"`
 }
 
-// parseRefund reads the wish out of a command. The edge has checked it for the
-// shop's sake; this is for ours.
+// parseRefund reads the wish out of a command. The edge has checked it for
+// theirs; this is for our sake.
 func parseRefund(cmd pay.Command) (refundWish, *problem.Error) {
 	var r refundRequest
 	if bad := decode(cmd, &r); bad != nil {
@@ -45,7 +48,7 @@ func parseRefund(cmd pay.Command) (refundWish, *problem.Error) {
 	}
 	return refundWish{
 		OutTradeNo: pay.OutTradeNo(r.OutTradeNo), TransactionID: pay.TransactionID(r.TransactionID),
-		Amount: pay.Fen(r.AmountFen), Reason: r.Reason,
+		Amount: pay.Fen(r.AmountFen), Reason: r.Reason, Operator: r.Operator,
 	}, nil
 }
 
@@ -70,6 +73,7 @@ func (r refundRequest) check(cmd pay.Command) []problem.Field {
 		bad("reason", "must be at most %d characters of UTF-8 without NUL", maxRefundReason)
 	}
 	r.checkPayment(cmd, bad)
+	r.Operator.check(bad)
 	return fields
 }
 

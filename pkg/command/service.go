@@ -24,6 +24,7 @@ type Books interface {
 	Schedule
 
 	Settle(ctx context.Context, entries []pay.Entry, policies func(pay.MchID) pay.Policies) (pay.Settled, error)
+	WriteAudit(ctx context.Context, e pay.AuditEntry) error
 	Command(ctx context.Context, mchid pay.MchID, id pay.CommandID) (pay.CommandResult, bool, error)
 	FinishCommand(ctx context.Context, result pay.CommandResult) error
 }
@@ -38,8 +39,9 @@ type Orders interface {
 // Refunds are the refunds in the books, and what they give back.
 type Refunds interface {
 	Refund(ctx context.Context, mchid pay.MchID, no pay.OutRefundNo) (pay.Refund, bool, error)
+	RefundMoment(ctx context.Context, mchid pay.MchID, no pay.OutRefundNo) (pay.RefundMoment, bool, error)
 	Payment(ctx context.Context, mchid pay.MchID, id pay.TransactionID) (pay.Payment, bool, error)
-	WishAbnormal(ctx context.Context, mchid pay.MchID, no pay.OutRefundNo, body []byte, keyID, actor string) (bool, error)
+	WishAbnormal(ctx context.Context, mchid pay.MchID, no pay.OutRefundNo, body []byte, keyID, actor, why string) (bool, error)
 }
 
 // Schedule says what the reconciler does when, and how many calls are left.
@@ -56,6 +58,7 @@ type WeChat interface {
 	Prepay(ctx context.Context, o pay.Order) (pay.Credential, wechatpay.Answer, error)
 	QueryOrder(ctx context.Context, o pay.Order) (wechatpay.OrderAnswer, error)
 	CloseOrder(ctx context.Context, o pay.Order) (wechatpay.Answer, error)
+	QueryRefund(ctx context.Context, q wechatpay.RefundQuery) (wechatpay.RefundAnswer, error)
 	AbnormalBody(r wechatpay.AbnormalRequest) (body []byte, keyID string, err error)
 }
 
@@ -91,6 +94,8 @@ type Options struct {
 	Relay     Relay
 	Waker     Waker
 	Budgets   Budgets
+	// Quarantine is how long a call of unknown outcome keeps a refund from being given up.
+	Quarantine time.Duration
 	// NotifyURL is where WeChat Pay is to post about a merchant's orders.
 	NotifyURL func(mchid pay.MchID, protocol pay.Protocol) string
 	// Retryable says whether an error of Books may go away by itself.
@@ -182,6 +187,8 @@ func (s *Service) carryOut(ctx context.Context, cmd pay.Command) (end ending, er
 		end, err = s.createRefund(ctx, cmd)
 	case pay.CommandAnomalyAccept, pay.CommandAnomalyRefund:
 		end, err = s.decideAnomaly(ctx, cmd)
+	case pay.CommandRefundGiveUp:
+		end, err = s.giveUpRefund(ctx, cmd)
 	default:
 		return failed(pay.CommandRefused, problem.Newf(problem.Refused, "this version does not know the command %q", clip(string(cmd.Kind)))), nil
 	}

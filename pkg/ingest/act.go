@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fenflow/fenflow/pkg/problem"
+	"github.com/fenflow/fenflow/pkg/request"
 )
 
 // What a worker is asked to do at once. It is no command: a question that goes
@@ -20,7 +21,19 @@ const (
 	// leastWait: a question that nobody waits for is not answered, so whoever
 	// prefers not to wait waits this long.
 	leastWait = time.Second
+	// maxAbnormalBytes: a card and its holder have at most ~150 characters.
+	maxAbnormalBytes = 4 << 10
 )
+
+// abnormalQuestion is what the worker is asked; Actor is the API key's name,
+// for the audit.
+type abnormalQuestion struct {
+	MchID       string `json:"mchid"`
+	OutRefundNo string `json:"out_refund_no"`
+	Actor       string `json:"actor"`
+
+	request.Abnormal
+}
 
 // checkOrder asks WeChat Pay about an order now: the buyer's page says "I have paid".
 func (h *APIHandler) checkOrder(w http.ResponseWriter, r *http.Request, from shop) error {
@@ -46,12 +59,12 @@ func (h *APIHandler) driveOn(w http.ResponseWriter, r *http.Request, from shop) 
 	if err != nil {
 		return err
 	}
-	wish, err := parseAbnormal(raw)
+	wish, err := request.ParseAbnormal(raw)
 	if err != nil {
-		return err
+		return err //nolint:wrapcheck // it is a problem
 	}
 	note(w, slog.String("out_refund_no", string(no)), slog.String("type", wish.Type))
-	return h.act(w, r, subjectAbnormal, abnormalQuestion{MchID: string(from.MchID), OutRefundNo: string(no), Actor: from.key, abnormalWish: wish},
+	return h.act(w, r, subjectAbnormal, abnormalQuestion{MchID: string(from.MchID), OutRefundNo: string(no), Actor: from.key, Abnormal: wish},
 		"Read the refund (`GET /v1/refunds/{out_refund_no}`); if it is still abnormal after a minute, send the same request again.")
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/fenflow/fenflow/pkg/problem"
+	"github.com/fenflow/fenflow/pkg/request"
 	"github.com/fenflow/fenflow/pkg/wechatpay"
 )
 
@@ -57,14 +58,11 @@ func readNothing(w http.ResponseWriter, r *http.Request) error {
 	case !hasMediaType(r, "application/json"):
 		return problem.New(problem.UnsupportedMedia, "this request has no body, or {} as application/json")
 	}
-	fields, twice, err := parseObject(raw)
+	f, err := request.Read(raw)
 	if err != nil {
-		return problem.New(problem.Malformed, err.Error())
+		return err //nolint:wrapcheck // it is a problem
 	}
-	if problems := newFieldReader(fields, twice).done(); len(problems) > 0 {
-		return problem.InvalidFields(problems...)
-	}
-	return nil
+	return f.Done() //nolint:wrapcheck // it is a problem
 }
 
 // maxNothingBytes leaves room for white space.

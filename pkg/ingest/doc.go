@@ -54,20 +54,8 @@
 //	                       hours after the command was received
 //
 // time_expire is no part of the digest: it differs between two calls that mean
-// the same. The digest is the hex SHA-256 of the meaning; see digestOf.
+// the same. The digest is the hex SHA-256 of the meaning; see request.Digest.
 //
-// # The body of order.close
-//
-// It is {}: the number is the command's. There is no deadline.
-//
-// # The body of refund.create
-//
-// Exactly the fields that the shop sent. There is no deadline.
-//
-//	out_refund_no  string   1–64 of 0-9 A-Z a-z _ - | * @; never auto-…
-//	out_trade_no   string   absent when not given
-//	transaction_id string   1–32 letters and digits; absent when not given.
-//	                        At least one of the two is there
-//	amount_fen     integer  > 0
-//	reason         string   1–80 characters; absent when not given
+// The bodies of order.close and refund.create are in package request. Neither
+// has a deadline.
 package ingest

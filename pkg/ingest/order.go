@@ -10,7 +10,7 @@ import (
 
 	"github.com/fenflow/fenflow/pkg/merchant"
 	"github.com/fenflow/fenflow/pkg/pay"
-	"github.com/fenflow/fenflow/pkg/problem"
+	"github.com/fenflow/fenflow/pkg/request"
 )
 
 // Limits of an order (WeChat Pay doc 4012791834, except for the amount).
@@ -18,9 +18,6 @@ const (
 	maxDescription = 127
 	maxAttach      = 128
 	maxOpenID      = 128
-	maxText        = 64 // of fields whose shape is checked anyway
-	// maxAmountFen is ours: 100 million yuan is a mistake, not a price.
-	maxAmountFen = 10_000_000_000
 	// WeChat Pay cuts lifetimes of over 90 days silently (doc 4012525167); here
 	// they are refused. Whether there is time left only matters to a new order:
 	// the worker, who knows which are new, refuses those that are too short.
@@ -63,64 +60,60 @@ type commandBody struct {
 // parseOrder reads the body of POST /v1/orders. Its error is a problem: the
 // body cannot be read, or these fields are wrong.
 func parseOrder(raw []byte, m merchant.Merchant, now time.Time) (newOrder, error) {
-	fields, twice, err := parseObject(raw)
+	f, err := request.Read(raw)
 	if err != nil {
-		return newOrder{}, problem.New(problem.Malformed, err.Error())
+		return newOrder{}, err //nolint:wrapcheck // it is a problem
 	}
-	f := newFieldReader(fields, twice)
 	o := newOrder{
-		OutTradeNo:  pay.OutTradeNo(f.text("out_trade_no", true, maxText)),
-		AppID:       pay.AppID(f.text("appid", true, maxText)),
-		Client:      pay.Client(f.text("client", true, maxText)),
-		Description: f.text("description", true, maxDescription),
-		Amount:      pay.Fen(f.fen("amount_fen", maxAmountFen)),
-		Currency:    f.text("currency", true, maxText),
-		OpenID:      pay.OpenID(f.text("openid", false, maxOpenID)),
-		Attach:      f.text("attach", false, maxAttach),
+		OutTradeNo:  pay.OutTradeNo(f.Text("out_trade_no", true, request.MaxShort)),
+		AppID:       pay.AppID(f.Text("appid", true, request.MaxShort)),
+		Client:      pay.Client(f.Text("client", true, request.MaxShort)),
+		Description: f.Text("description", true, maxDescription),
+		Amount:      pay.Fen(f.Fen("amount_fen")),
+		Currency:    f.Text("currency", true, request.MaxShort),
+		OpenID:      pay.OpenID(f.Text("openid", false, maxOpenID)),
+		Attach:      f.Text("attach", false, maxAttach),
 	}
-	o.ExpiresAt = f.instant("expires_at", now.Add(maxLifetime))
+	o.ExpiresAt = instant(f, "expires_at", now.Add(maxLifetime))
 	o.check(f, m)
-	if problems := f.done(); len(problems) > 0 {
-		return newOrder{}, problem.InvalidFields(problems...)
-	}
-	return o, nil
+	return o, f.Done()
 }
 
 // check applies the rules of each field that could be read.
-func (o newOrder) check(f *fieldReader, m merchant.Merchant) {
+func (o newOrder) check(f *request.Fields, m merchant.Merchant) {
 	if o.OutTradeNo != "" {
 		if _, err := pay.ParseOutTradeNo(string(o.OutTradeNo)); err != nil {
-			f.bad("out_trade_no", "is %q; it must be 6 to 32 of 0-9 A-Z a-z _ - | *", string(o.OutTradeNo))
+			f.Bad("out_trade_no", "is %q; it must be 6 to 32 of 0-9 A-Z a-z _ - | *", string(o.OutTradeNo))
 		}
 	}
 	if o.AppID != "" && !m.HasApp(o.AppID) {
-		f.bad("appid", "is %q; it must be an app of merchant %s: %s", string(o.AppID), m.MchID, appIDs(m))
+		f.Bad("appid", "is %q; it must be an app of merchant %s: %s", string(o.AppID), m.MchID, appIDs(m))
 	}
 	if o.Currency != "" && o.Currency != pay.CNY {
-		f.bad("currency", "is %q; it must be %s", o.Currency, pay.CNY)
+		f.Bad("currency", "is %q; it must be %s", o.Currency, pay.CNY)
 	}
 	o.checkClient(f)
 }
 
 // checkClient: a buyer inside WeChat is named by openid; whoever scans a code
 // is not known yet.
-func (o newOrder) checkClient(f *fieldReader) {
-	_, given := f.object["openid"]
+func (o newOrder) checkClient(f *request.Fields) {
+	given := f.Given("openid")
 	switch o.Client {
 	case "":
 	case pay.ClientJSAPI, pay.ClientMiniProgram:
 		if !given {
-			f.bad("openid", "is missing; client %q needs the buyer's openid for this appid", string(o.Client))
+			f.Bad("openid", "is missing; client %q needs the buyer's openid for this appid", string(o.Client))
 		}
 	case pay.ClientNative:
 		if given {
-			f.bad("openid", "is given; client %q has none, because the buyer is not known before the code is scanned", string(o.Client))
+			f.Bad("openid", "is given; client %q has none, because the buyer is not known before the code is scanned", string(o.Client))
 		}
 	default:
-		f.bad("client", "is %q; it must be %s, %s or %s", string(o.Client), pay.ClientJSAPI, pay.ClientMiniProgram, pay.ClientNative)
+		f.Bad("client", "is %q; it must be %s, %s or %s", string(o.Client), pay.ClientJSAPI, pay.ClientMiniProgram, pay.ClientNative)
 	}
 	if o.OpenID != "" && !openIDShape.MatchString(string(o.OpenID)) {
-		f.bad("openid", "is %q; it must be letters, digits, _ and -", string(o.OpenID))
+		f.Bad("openid", "is %q; it must be letters, digits, _ and -", string(o.OpenID))
 	}
 }
 
@@ -133,12 +126,8 @@ func appIDs(m merchant.Merchant) string {
 }
 
 // instant reads an RFC 3339 time, in whole seconds as WeChat Pay counts them.
-func (f *fieldReader) instant(name string, until time.Time) time.Time {
-	if _, there := f.object[name]; !there {
-		f.asked[name] = true
-		return time.Time{}
-	}
-	s := f.text(name, false, maxText)
+func instant(f *request.Fields, name string, until time.Time) time.Time {
+	s := f.Text(name, false, request.MaxShort)
 	if s == "" {
 		return time.Time{}
 	}
@@ -146,9 +135,9 @@ func (f *fieldReader) instant(name string, until time.Time) time.Time {
 	at = at.UTC().Truncate(time.Second)
 	switch {
 	case err != nil:
-		f.bad(name, "is %q; it must be a time as in RFC 3339, such as 2026-12-31T23:59:59+08:00", s)
+		f.Bad(name, "is %q; it must be a time as in RFC 3339, such as 2026-12-31T23:59:59+08:00", s)
 	case at.After(until):
-		f.bad(name, "is %q; it must be at most 90 days from now", s)
+		f.Bad(name, "is %q; it must be at most 90 days from now", s)
 	default:
 		return at
 	}
@@ -161,11 +150,12 @@ func (o newOrder) digest(id pay.MchID) string {
 	if !o.ExpiresAt.IsZero() {
 		expires = o.ExpiresAt.Format(time.RFC3339)
 	}
-	return digestOf([]meaning{
-		{"fenflow", "order.create.v1"}, {"mchid", string(id)}, {"out_trade_no", string(o.OutTradeNo)}, {"appid", string(o.AppID)},
-		{"client", string(o.Client)}, {"description", o.Description}, {"amount_fen", strconv.FormatInt(int64(o.Amount), 10)},
-		{"currency", o.Currency}, {"openid", string(o.OpenID)}, {"attach", o.Attach}, {"expires_at", expires},
-	})
+	return request.Digest([]request.Meaning{
+		{Name: "fenflow", Value: "order.create.v1"}, {Name: "mchid", Value: string(id)}, {Name: "out_trade_no", Value: string(o.OutTradeNo)},
+		{Name: "appid", Value: string(o.AppID)}, {Name: "client", Value: string(o.Client)}, {Name: "description", Value: o.Description},
+		{Name: "amount_fen", Value: strconv.FormatInt(int64(o.Amount), 10)}, {Name: "currency", Value: o.Currency},
+		{Name: "openid", Value: string(o.OpenID)}, {Name: "attach", Value: o.Attach}, {Name: "expires_at", Value: expires},
+	}...)
 }
 
 // body writes the order for the worker.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/fenflow/fenflow/pkg/pay"
 	"github.com/fenflow/fenflow/pkg/problem"
+	"github.com/fenflow/fenflow/pkg/request"
 )
 
 const (
@@ -58,10 +59,9 @@ func (h *APIHandler) closeOrder(w http.ResponseWriter, r *http.Request, from sho
 	if err != nil {
 		return err
 	}
-	c.OutTradeNo, c.Body, c.Digest = no, []byte(`{}`), closeDigest(from.MchID, no)
+	if c.Body, err = request.CloseBody(nil); err != nil {
+		return problem.Wrap(problem.Internal, err, "")
+	}
+	c.OutTradeNo, c.Digest = no, request.CloseDigest(from.MchID, no)
 	return h.submit(w, r, errand{command: c, repeat: repeatClose})
-}
-
-func closeDigest(id pay.MchID, no pay.OutTradeNo) string {
-	return digestOf([]meaning{{"fenflow", "order.close.v1"}, {"mchid", string(id)}, {"out_trade_no", string(no)}})
 }

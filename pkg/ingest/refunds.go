@@ -6,6 +6,7 @@ import (
 
 	"github.com/fenflow/fenflow/pkg/pay"
 	"github.com/fenflow/fenflow/pkg/problem"
+	"github.com/fenflow/fenflow/pkg/request"
 )
 
 // maxRefundBytes: a refund has at most ~250 characters of content.
@@ -21,17 +22,17 @@ func (h *APIHandler) createRefund(w http.ResponseWriter, r *http.Request, from s
 	if err != nil {
 		return err
 	}
-	refund, err := parseRefund(raw)
+	refund, err := request.ParseRefund(raw)
 	if err != nil {
-		return err
+		return err //nolint:wrapcheck // it is a problem
 	}
 	c, err := h.newCommand(r, from, pay.CommandRefundCreate)
 	if err != nil {
 		return err
 	}
-	if c.Body, err = refund.body(); err != nil {
+	if c.Body, err = refund.Body(nil); err != nil {
 		return problem.Wrap(problem.Internal, err, "")
 	}
-	c.OutRefundNo, c.OutTradeNo, c.Digest = refund.OutRefundNo, refund.OutTradeNo, refund.digest(from.MchID)
+	c.OutRefundNo, c.OutTradeNo, c.Digest = refund.OutRefundNo, refund.OutTradeNo, refund.Digest(from.MchID)
 	return h.submit(w, r, errand{command: c, made: "/v1/refunds/" + url.PathEscape(string(c.OutRefundNo)), repeat: repeatRefund})
 }

@@ -19,6 +19,7 @@ type cursor struct {
 	No    string    `json:"no,omitempty"`
 	ID    string    `json:"id,omitempty"`
 	Kind  string    `json:"kind,omitempty"`
+	Part  string    `json:"part,omitempty"` // of a list in parts: in which it is
 }
 
 func (c cursor) text() string {

@@ -24,6 +24,7 @@ type Books interface {
 	Anomalies
 	Audits
 	Subscribers
+	Refunds
 }
 
 // Options are what an API works with.
@@ -34,9 +35,11 @@ type Options struct {
 	Tokens    Tokens
 	Merchants []pay.MchID      // configured; the status names them before their notifications were judged
 	Retryable func(error) bool // whether a call of the books that failed may work later
-	Now       func() time.Time
-	Log       *slog.Logger
-	Registry  prometheus.Registerer
+	// Quarantine is how long a call of unknown outcome keeps a refund from being taken up.
+	Quarantine time.Duration
+	Now        func() time.Time
+	Log        *slog.Logger
+	Registry   prometheus.Registerer
 }
 
 // API is the operators' API.
@@ -87,6 +90,8 @@ func New(o Options) *API {
 	a.routeMerchants(r)
 	a.routeNotifications(r)
 	a.routeRejected(r)
+	a.routeRefunds(r)
+	a.routeOrderActs(r)
 	a.router = r
 	return a
 }

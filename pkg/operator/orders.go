@@ -8,9 +8,10 @@ import (
 	"github.com/fenflow/fenflow/pkg/pay"
 )
 
-// Orders lists orders.
+// Orders lists and reads orders.
 type Orders interface {
 	ListOrders(ctx context.Context, f pay.OrderFilter) ([]pay.Order, error)
+	Order(ctx context.Context, mchid pay.MchID, no pay.OutTradeNo) (pay.Order, bool, error)
 }
 
 type orderDocument struct {

@@ -36,12 +36,12 @@ func readReason(w http.ResponseWriter, r *http.Request) (string, error) {
 	return reason, f.done()
 }
 
-// readFields reads the body of an act, one JSON object.
-func readFields(w http.ResponseWriter, r *http.Request) (*fields, error) {
-	return readFieldsWithin(w, r, maxActBytes)
+// readBody reads the body of an act.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	return readBodyWithin(w, r, maxActBytes)
 }
 
-func readFieldsWithin(w http.ResponseWriter, r *http.Request, most int64) (*fields, error) {
+func readBodyWithin(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || mediaType != "application/json" {
 		return nil, problem.New(problem.UnsupportedMedia, "this request is application/json")
@@ -55,6 +55,19 @@ func readFieldsWithin(w http.ResponseWriter, r *http.Request, most int64) (*fiel
 		return nil, problem.Wrap(problem.Malformed, err, "the body did not arrive whole")
 	case !utf8.Valid(raw):
 		return nil, problem.New(problem.Malformed, "the body is not UTF-8")
+	}
+	return raw, nil
+}
+
+// readFields reads the body of an act, one JSON object.
+func readFields(w http.ResponseWriter, r *http.Request) (*fields, error) {
+	return readFieldsWithin(w, r, maxActBytes)
+}
+
+func readFieldsWithin(w http.ResponseWriter, r *http.Request, most int64) (*fields, error) {
+	raw, err := readBodyWithin(w, r, most)
+	if err != nil {
+		return nil, err
 	}
 	f := &fields{asked: map[string]bool{}}
 	dec := json.NewDecoder(bytes.NewReader(raw))

@@ -83,21 +83,27 @@ func (a *API) unexplained(c *call, number string, mchid pay.MchID) error {
 }
 
 type candidate struct {
-	MchID      string `json:"mchid"`
-	OutTradeNo string `json:"out_trade_no"`
-	FoundBy    string `json:"found_by"`
+	MchID       string `json:"mchid"`
+	OutTradeNo  string `json:"out_trade_no"`
+	OutRefundNo string `json:"out_refund_no,omitempty"`
+	FoundBy     string `json:"found_by"`
 }
 
-// ambiguousError is a number that means several orders.
+// ambiguousError is a number that means several orders or refunds.
 type ambiguousError struct {
+	problem    *problem.Error
 	candidates []candidate
 }
 
-func (e *ambiguousError) Error() string { return e.Unwrap().Error() }
+func (e *ambiguousError) Error() string { return e.problem.Error() }
 
 // Unwrap gives the problem that it is.
-func (e *ambiguousError) Unwrap() error {
-	return problem.Newf(problem.AmbiguousNumber, "%d orders have it", len(e.candidates))
+func (e *ambiguousError) Unwrap() error { return e.problem }
+
+func severalOrders(orders []pay.Match) error {
+	return &ambiguousError{problem.Newf(problem.AmbiguousNumber, "%d orders have it", len(orders)), each(orders, func(m pay.Match) candidate {
+		return candidate{MchID: string(m.MchID), OutTradeNo: string(m.OutTradeNo), FoundBy: m.FoundBy}
+	})}
 }
 
 // choose picks the one order that a number means. Within a merchant, the order
@@ -124,9 +130,7 @@ func choose(matches []pay.Match, number string, mchid pay.MchID) (pay.Match, err
 	case 1:
 		return orders[0], nil
 	}
-	return pay.Match{}, &ambiguousError{each(orders, func(m pay.Match) candidate {
-		return candidate{string(m.MchID), string(m.OutTradeNo), m.FoundBy}
-	})}
+	return pay.Match{}, severalOrders(orders)
 }
 
 func isNumber(s string) bool {

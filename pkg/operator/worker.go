@@ -33,6 +33,15 @@ const askWithin = 18 * time.Second
 // ask has a worker answer a question, and gives its document. A problem of the
 // worker's is given as it is. unknown says what to do when nobody answers.
 func (a *API) ask(ctx context.Context, subject string, question any, unknown string) (json.RawMessage, error) {
+	answer, err := a.request(ctx, subject, question, unknown)
+	if err != nil {
+		return nil, err
+	}
+	return problem.ReadAnswer(answer) //nolint:wrapcheck // the refusal is the worker's own
+}
+
+// request has a worker answer a question, and gives its answer as it came.
+func (a *API) request(ctx context.Context, subject string, question any, unknown string) ([]byte, error) {
 	if a.Worker == nil {
 		return nil, noNATS()
 	}
@@ -47,7 +56,7 @@ func (a *API) ask(ctx context.Context, subject string, question any, unknown str
 	case err != nil:
 		return nil, problem.Wrap(problem.NoWorker, err, "")
 	}
-	return problem.ReadAnswer(answer) //nolint:wrapcheck // the refusal is the worker's own
+	return answer, nil
 }
 
 // noNATS is what a console without a broker says of what takes one.

@@ -22,6 +22,12 @@ const (
 	TokenScopes = "token.Scopes"
 )
 
+// Defines values for AbnormalWishType.
+const (
+	MERCHANTBANKCARD AbnormalWishType = "MERCHANT_BANK_CARD"
+	USERBANKCARD     AbnormalWishType = "USER_BANK_CARD"
+)
+
 // Defines values for AnomalyKind.
 const (
 	AmountMismatch AnomalyKind = "amount_mismatch"
@@ -53,17 +59,17 @@ const (
 
 // Defines values for Fact.
 const (
-	OrderAnomaly    Fact = "order.anomaly"
-	OrderClosed     Fact = "order.closed"
-	OrderCreated    Fact = "order.created"
-	OrderFailed     Fact = "order.failed"
-	OrderPaid       Fact = "order.paid"
-	OrderPrepared   Fact = "order.prepared"
-	RefundAbnormal  Fact = "refund.abnormal"
-	RefundClosed    Fact = "refund.closed"
-	RefundFailed    Fact = "refund.failed"
-	RefundRequested Fact = "refund.requested"
-	RefundSucceeded Fact = "refund.succeeded"
+	FactOrderAnomaly    Fact = "order.anomaly"
+	FactOrderClosed     Fact = "order.closed"
+	FactOrderCreated    Fact = "order.created"
+	FactOrderFailed     Fact = "order.failed"
+	FactOrderPaid       Fact = "order.paid"
+	FactOrderPrepared   Fact = "order.prepared"
+	FactRefundAbnormal  Fact = "refund.abnormal"
+	FactRefundClosed    Fact = "refund.closed"
+	FactRefundFailed    Fact = "refund.failed"
+	FactRefundRequested Fact = "refund.requested"
+	FactRefundSucceeded Fact = "refund.succeeded"
 )
 
 // Defines values for FoundBy.
@@ -188,10 +194,31 @@ const (
 
 // Defines values for RefundOrigin.
 const (
-	Command  RefundOrigin = "command"
-	Operator RefundOrigin = "operator"
-	Platform RefundOrigin = "platform"
-	Policy   RefundOrigin = "policy"
+	RefundOriginCommand  RefundOrigin = "command"
+	RefundOriginOperator RefundOrigin = "operator"
+	RefundOriginPlatform RefundOrigin = "platform"
+	RefundOriginPolicy   RefundOrigin = "policy"
+)
+
+// Defines values for RefundNextCall.
+const (
+	RefundNextCallRefund         RefundNextCall = "refund"
+	RefundNextCallRefundAbnormal RefundNextCall = "refund_abnormal"
+	RefundNextCallRefundQuery    RefundNextCall = "refund_query"
+)
+
+// Defines values for RefundRowFunds.
+const (
+	Available RefundRowFunds = "available"
+	Default   RefundRowFunds = "default"
+)
+
+// Defines values for RefundRowOrigin.
+const (
+	RefundRowOriginCommand  RefundRowOrigin = "command"
+	RefundRowOriginOperator RefundRowOrigin = "operator"
+	RefundRowOriginPlatform RefundRowOrigin = "platform"
+	RefundRowOriginPolicy   RefundRowOrigin = "policy"
 )
 
 // Defines values for RefundState.
@@ -272,6 +299,20 @@ const (
 	PublicKey           CheckMerchantParamsOnly = "public_key"
 )
 
+// AbnormalWish USER_BANK_CARD needs bank_type, bank_account and real_name; MERCHANT_BANK_CARD has none of them.
+type AbnormalWish struct {
+	BankAccount *string `json:"bank_account,omitempty"`
+	BankType    *string `json:"bank_type,omitempty"`
+	RealName    *string `json:"real_name,omitempty"`
+
+	// Reason for the audit log
+	Reason string           `json:"reason"`
+	Type   AbnormalWishType `json:"type"`
+}
+
+// AbnormalWishType defines model for AbnormalWish.Type.
+type AbnormalWishType string
+
 // Anomaly defines model for Anomaly.
 type Anomaly struct {
 	ActualFen int64 `json:"actual_fen"`
@@ -345,6 +386,19 @@ type AnomalyStory struct {
 
 	// Refunds of this payment
 	Refunds []Refund `json:"refunds"`
+}
+
+// Attempt defines model for Attempt.
+type Attempt struct {
+	Code *string `json:"code,omitempty"`
+
+	// FinishedAt absent where nobody came back from it
+	FinishedAt *time.Time `json:"finished_at,omitempty"`
+	Number     int        `json:"number"`
+	Outcome    string     `json:"outcome"`
+	RequestID  *string    `json:"request_id,omitempty"`
+	StartedAt  time.Time  `json:"started_at"`
+	Status     *int       `json:"status,omitempty"`
 }
 
 // AuditPage defines model for AuditPage.
@@ -845,6 +899,13 @@ type Order struct {
 	UpdatedAt     time.Time  `json:"updated_at"`
 }
 
+// OrderCheck defines model for OrderCheck.
+type OrderCheck struct {
+	// Certain whether that is what WeChat Pay says now, or nothing was to be asked
+	Certain bool  `json:"certain"`
+	Order   Order `json:"order"`
+}
+
 // OrderPage defines model for OrderPage.
 type OrderPage struct {
 	NextCursor *string `json:"next_cursor,omitempty"`
@@ -868,12 +929,15 @@ type Payment struct {
 
 // Problem defines model for Problem.
 type Problem struct {
-	// Candidates The orders that a number may mean, where it means several; at most 20.
+	// Candidates The orders or refunds that a number may mean, where it means several; at most 20.
 	Candidates *[]struct {
 		// FoundBy What the given number is.
-		FoundBy    FoundBy `json:"found_by"`
-		Mchid      string  `json:"mchid"`
-		OutTradeNo string  `json:"out_trade_no"`
+		FoundBy FoundBy `json:"found_by"`
+		Mchid   string  `json:"mchid"`
+
+		// OutRefundNo of a refund
+		OutRefundNo *string `json:"out_refund_no,omitempty"`
+		OutTradeNo  string  `json:"out_trade_no"`
 	} `json:"candidates,omitempty"`
 	Code   string  `json:"code"`
 	Detail *string `json:"detail,omitempty"`
@@ -902,16 +966,8 @@ type Reason struct {
 
 // Refund defines model for Refund.
 type Refund struct {
-	AmountFen int64 `json:"amount_fen"`
-	Attempts  []struct {
-		Code       *string    `json:"code,omitempty"`
-		FinishedAt *time.Time `json:"finished_at,omitempty"`
-		Number     int        `json:"number"`
-		Outcome    string     `json:"outcome"`
-		RequestID  *string    `json:"request_id,omitempty"`
-		StartedAt  time.Time  `json:"started_at"`
-		Status     *int       `json:"status,omitempty"`
-	} `json:"attempts"`
+	AmountFen     int64        `json:"amount_fen"`
+	Attempts      []Attempt    `json:"attempts"`
 	CreatedAt     time.Time    `json:"created_at"`
 	Currency      string       `json:"currency"`
 	FailureCode   *string      `json:"failure_code,omitempty"`
@@ -930,8 +986,99 @@ type Refund struct {
 // RefundOrigin defines model for Refund.Origin.
 type RefundOrigin string
 
-// RefundState defines model for Refund.State.
+// RefundNext What happens next by itself; absent where the refund is resolved.
+type RefundNext struct {
+	At time.Time `json:"at"`
+
+	// Call send it, ask about it, or drive it on
+	Call RefundNextCall `json:"call"`
+
+	// Held somebody is at it at this moment
+	Held *bool  `json:"held,omitempty"`
+	Why  string `json:"why"`
+}
+
+// RefundNextCall send it, ask about it, or drive it on
+type RefundNextCall string
+
+// RefundPage defines model for RefundPage.
+type RefundPage struct {
+	NextCursor *string     `json:"next_cursor,omitempty"`
+	Refunds    []RefundRow `json:"refunds"`
+}
+
+// RefundRequest The payment is named by out_trade_no (what paid the order), by transaction_id, or by both.
+type RefundRequest struct {
+	AmountFen int64 `json:"amount_fen"`
+
+	// BuyerReason shown to the buyer, and part of what the refund is; the business API calls it reason
+	BuyerReason *string `json:"buyer_reason,omitempty"`
+
+	// Mchid the merchant, where several use the number of the order or payment
+	Mchid       *string `json:"mchid,omitempty"`
+	OutRefundNo string  `json:"out_refund_no"`
+	OutTradeNo  *string `json:"out_trade_no,omitempty"`
+
+	// Reason for the audit log
+	Reason        string  `json:"reason"`
+	TransactionID *string `json:"transaction_id,omitempty"`
+}
+
+// RefundRow defines model for RefundRow.
+type RefundRow struct {
+	// AbnormalRounds how often it became abnormal
+	AbnormalRounds int   `json:"abnormal_rounds"`
+	AmountFen      int64 `json:"amount_fen"`
+
+	// BuyerReason shown to the buyer
+	BuyerReason   *string         `json:"buyer_reason,omitempty"`
+	CreatedAt     time.Time       `json:"created_at"`
+	Currency      string          `json:"currency"`
+	FailureCode   *string         `json:"failure_code,omitempty"`
+	FailureReason *string         `json:"failure_reason,omitempty"`
+	Funds         RefundRowFunds  `json:"funds"`
+	Mchid         string          `json:"mchid"`
+	NextCheckAt   *time.Time      `json:"next_check_at,omitempty"`
+	Origin        RefundRowOrigin `json:"origin"`
+	OutRefundNo   string          `json:"out_refund_no"`
+	OutTradeNo    string          `json:"out_trade_no"`
+
+	// ReceivedAccount where the money went, in WeChat Pay's words
+	ReceivedAccount *string     `json:"received_account,omitempty"`
+	RefundID        *string     `json:"refund_id,omitempty"`
+	State           RefundState `json:"state"`
+	SucceededAt     *time.Time  `json:"succeeded_at,omitempty"`
+	TransactionID   string      `json:"transaction_id"`
+	UpdatedAt       time.Time   `json:"updated_at"`
+}
+
+// RefundRowFunds defines model for RefundRow.Funds.
+type RefundRowFunds string
+
+// RefundRowOrigin defines model for RefundRow.Origin.
+type RefundRowOrigin string
+
+// RefundState defines model for RefundState.
 type RefundState string
+
+// RefundStory defines model for RefundStory.
+type RefundStory struct {
+	// Attempts every call that sent it, the latest 100
+	Attempts     []Attempt `json:"attempts"`
+	AttemptsMade int       `json:"attempts_made"`
+
+	// FoundBy What the given number is.
+	FoundBy FoundBy `json:"found_by"`
+
+	// Next What happens next by itself; absent where the refund is resolved.
+	Next    *RefundNext `json:"next,omitempty"`
+	Order   Order       `json:"order"`
+	Payment *Payment    `json:"payment,omitempty"`
+	Refund  RefundRow   `json:"refund"`
+
+	// Timeline what happened to the order and is about this refund, the oldest first
+	Timeline []Moment `json:"timeline"`
+}
 
 // Rehearsal defines model for Rehearsal.
 type Rehearsal struct {
@@ -1394,6 +1541,12 @@ type Limit = int
 // Mchid defines model for Mchid.
 type Mchid = string
 
+// OutTradeNo defines model for OutTradeNo.
+type OutTradeNo = string
+
+// RefundNumber defines model for RefundNumber.
+type RefundNumber = string
+
 // Since defines model for Since.
 type Since = time.Time
 
@@ -1561,6 +1714,49 @@ type ListOrdersParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// CheckOrderParams defines parameters for CheckOrder.
+type CheckOrderParams struct {
+	Mchid *Mchid `form:"mchid,omitempty" json:"mchid,omitempty"`
+}
+
+// CloseOrderParams defines parameters for CloseOrder.
+type CloseOrderParams struct {
+	Mchid *Mchid `form:"mchid,omitempty" json:"mchid,omitempty"`
+}
+
+// ListRefundsParams defines parameters for ListRefunds.
+type ListRefundsParams struct {
+	Mchid *Mchid       `form:"mchid,omitempty" json:"mchid,omitempty"`
+	State *RefundState `form:"state,omitempty" json:"state,omitempty"`
+
+	// Since Only what began at this instant or later.
+	Since *Since `form:"since,omitempty" json:"since,omitempty"`
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next_cursor of the page before; opaque.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// GetRefundParams defines parameters for GetRefund.
+type GetRefundParams struct {
+	Mchid *Mchid `form:"mchid,omitempty" json:"mchid,omitempty"`
+}
+
+// DriveRefundOnParams defines parameters for DriveRefundOn.
+type DriveRefundOnParams struct {
+	Mchid *Mchid `form:"mchid,omitempty" json:"mchid,omitempty"`
+}
+
+// GiveUpRefundParams defines parameters for GiveUpRefund.
+type GiveUpRefundParams struct {
+	Mchid *Mchid `form:"mchid,omitempty" json:"mchid,omitempty"`
+}
+
+// RetryRefundParams defines parameters for RetryRefund.
+type RetryRefundParams struct {
+	Mchid *Mchid `form:"mchid,omitempty" json:"mchid,omitempty"`
+}
+
 // RehearseJSONBody defines parameters for Rehearse.
 type RehearseJSONBody struct {
 	DeliveryIds []openapi_types.UUID `json:"delivery_ids"`
@@ -1676,6 +1872,21 @@ type ReplayDeadLetterJSONRequestBody = Reason
 
 // ReplayNotificationsJSONRequestBody defines body for ReplayNotifications for application/json ContentType.
 type ReplayNotificationsJSONRequestBody ReplayNotificationsJSONBody
+
+// CloseOrderJSONRequestBody defines body for CloseOrder for application/json ContentType.
+type CloseOrderJSONRequestBody = Reason
+
+// RequestRefundJSONRequestBody defines body for RequestRefund for application/json ContentType.
+type RequestRefundJSONRequestBody = RefundRequest
+
+// DriveRefundOnJSONRequestBody defines body for DriveRefundOn for application/json ContentType.
+type DriveRefundOnJSONRequestBody = AbnormalWish
+
+// GiveUpRefundJSONRequestBody defines body for GiveUpRefund for application/json ContentType.
+type GiveUpRefundJSONRequestBody = Reason
+
+// RetryRefundJSONRequestBody defines body for RetryRefund for application/json ContentType.
+type RetryRefundJSONRequestBody = Reason
 
 // RehearseJSONRequestBody defines body for Rehearse for application/json ContentType.
 type RehearseJSONRequestBody RehearseJSONBody
@@ -1830,6 +2041,40 @@ type ClientInterface interface {
 
 	// ListOrders request
 	ListOrders(ctx context.Context, params *ListOrdersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CheckOrder request
+	CheckOrder(ctx context.Context, outTradeNo OutTradeNo, params *CheckOrderParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CloseOrderWithBody request with any body
+	CloseOrderWithBody(ctx context.Context, outTradeNo OutTradeNo, params *CloseOrderParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	CloseOrder(ctx context.Context, outTradeNo OutTradeNo, params *CloseOrderParams, body CloseOrderJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RequestRefundWithBody request with any body
+	RequestRefundWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	RequestRefund(ctx context.Context, body RequestRefundJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListRefunds request
+	ListRefunds(ctx context.Context, params *ListRefundsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetRefund request
+	GetRefund(ctx context.Context, number RefundNumber, params *GetRefundParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DriveRefundOnWithBody request with any body
+	DriveRefundOnWithBody(ctx context.Context, number RefundNumber, params *DriveRefundOnParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	DriveRefundOn(ctx context.Context, number RefundNumber, params *DriveRefundOnParams, body DriveRefundOnJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GiveUpRefundWithBody request with any body
+	GiveUpRefundWithBody(ctx context.Context, number RefundNumber, params *GiveUpRefundParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	GiveUpRefund(ctx context.Context, number RefundNumber, params *GiveUpRefundParams, body GiveUpRefundJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RetryRefundWithBody request with any body
+	RetryRefundWithBody(ctx context.Context, number RefundNumber, params *RetryRefundParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	RetryRefund(ctx context.Context, number RefundNumber, params *RetryRefundParams, body RetryRefundJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RehearseWithBody request with any body
 	RehearseWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2165,6 +2410,162 @@ func (c *Client) GetNotification(ctx context.Context, deliveryID DeliveryID, req
 
 func (c *Client) ListOrders(ctx context.Context, params *ListOrdersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListOrdersRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) CheckOrder(ctx context.Context, outTradeNo OutTradeNo, params *CheckOrderParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCheckOrderRequest(c.Server, outTradeNo, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) CloseOrderWithBody(ctx context.Context, outTradeNo OutTradeNo, params *CloseOrderParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCloseOrderRequestWithBody(c.Server, outTradeNo, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) CloseOrder(ctx context.Context, outTradeNo OutTradeNo, params *CloseOrderParams, body CloseOrderJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCloseOrderRequest(c.Server, outTradeNo, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) RequestRefundWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRequestRefundRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) RequestRefund(ctx context.Context, body RequestRefundJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRequestRefundRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) ListRefunds(ctx context.Context, params *ListRefundsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListRefundsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) GetRefund(ctx context.Context, number RefundNumber, params *GetRefundParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetRefundRequest(c.Server, number, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) DriveRefundOnWithBody(ctx context.Context, number RefundNumber, params *DriveRefundOnParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDriveRefundOnRequestWithBody(c.Server, number, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) DriveRefundOn(ctx context.Context, number RefundNumber, params *DriveRefundOnParams, body DriveRefundOnJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDriveRefundOnRequest(c.Server, number, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) GiveUpRefundWithBody(ctx context.Context, number RefundNumber, params *GiveUpRefundParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGiveUpRefundRequestWithBody(c.Server, number, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) GiveUpRefund(ctx context.Context, number RefundNumber, params *GiveUpRefundParams, body GiveUpRefundJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGiveUpRefundRequest(c.Server, number, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) RetryRefundWithBody(ctx context.Context, number RefundNumber, params *RetryRefundParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRetryRefundRequestWithBody(c.Server, number, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) RetryRefund(ctx context.Context, number RefundNumber, params *RetryRefundParams, body RetryRefundJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRetryRefundRequest(c.Server, number, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3821,6 +4222,547 @@ func NewListOrdersRequest(server string, params *ListOrdersParams) (*http.Reques
 	return req, nil
 }
 
+// NewCheckOrderRequest generates requests for CheckOrder
+func NewCheckOrderRequest(server string, outTradeNo OutTradeNo, params *CheckOrderParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithLocation("simple", false, "out_trade_no", runtime.ParamLocationPath, outTradeNo)
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/orders/%s/check", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		queryValues := queryURL.Query()
+
+		if params.Mchid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "mchid", runtime.ParamLocationQuery, *params.Mchid); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		queryURL.RawQuery = queryValues.Encode()
+	}
+
+	req, err := http.NewRequest("POST", queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCloseOrderRequest calls the generic CloseOrder builder with application/json body
+func NewCloseOrderRequest(server string, outTradeNo OutTradeNo, params *CloseOrderParams, body CloseOrderJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCloseOrderRequestWithBody(server, outTradeNo, params, "application/json", bodyReader)
+}
+
+// NewCloseOrderRequestWithBody generates requests for CloseOrder with any type of body
+func NewCloseOrderRequestWithBody(server string, outTradeNo OutTradeNo, params *CloseOrderParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithLocation("simple", false, "out_trade_no", runtime.ParamLocationPath, outTradeNo)
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/orders/%s/close", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		queryValues := queryURL.Query()
+
+		if params.Mchid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "mchid", runtime.ParamLocationQuery, *params.Mchid); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		queryURL.RawQuery = queryValues.Encode()
+	}
+
+	req, err := http.NewRequest("POST", queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRequestRefundRequest calls the generic RequestRefund builder with application/json body
+func NewRequestRefundRequest(server string, body RequestRefundJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRequestRefundRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewRequestRefundRequestWithBody generates requests for RequestRefund with any type of body
+func NewRequestRefundRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/refund-requests")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest("POST", queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewListRefundsRequest generates requests for ListRefunds
+func NewListRefundsRequest(server string, params *ListRefundsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/refunds")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		queryValues := queryURL.Query()
+
+		if params.Mchid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "mchid", runtime.ParamLocationQuery, *params.Mchid); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.State != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "state", runtime.ParamLocationQuery, *params.State); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "since", runtime.ParamLocationQuery, *params.Since); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "limit", runtime.ParamLocationQuery, *params.Limit); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "cursor", runtime.ParamLocationQuery, *params.Cursor); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		queryURL.RawQuery = queryValues.Encode()
+	}
+
+	req, err := http.NewRequest("GET", queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetRefundRequest generates requests for GetRefund
+func NewGetRefundRequest(server string, number RefundNumber, params *GetRefundParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithLocation("simple", false, "number", runtime.ParamLocationPath, number)
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/refunds/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		queryValues := queryURL.Query()
+
+		if params.Mchid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "mchid", runtime.ParamLocationQuery, *params.Mchid); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		queryURL.RawQuery = queryValues.Encode()
+	}
+
+	req, err := http.NewRequest("GET", queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewDriveRefundOnRequest calls the generic DriveRefundOn builder with application/json body
+func NewDriveRefundOnRequest(server string, number RefundNumber, params *DriveRefundOnParams, body DriveRefundOnJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewDriveRefundOnRequestWithBody(server, number, params, "application/json", bodyReader)
+}
+
+// NewDriveRefundOnRequestWithBody generates requests for DriveRefundOn with any type of body
+func NewDriveRefundOnRequestWithBody(server string, number RefundNumber, params *DriveRefundOnParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithLocation("simple", false, "number", runtime.ParamLocationPath, number)
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/refunds/%s/abnormal", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		queryValues := queryURL.Query()
+
+		if params.Mchid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "mchid", runtime.ParamLocationQuery, *params.Mchid); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		queryURL.RawQuery = queryValues.Encode()
+	}
+
+	req, err := http.NewRequest("POST", queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewGiveUpRefundRequest calls the generic GiveUpRefund builder with application/json body
+func NewGiveUpRefundRequest(server string, number RefundNumber, params *GiveUpRefundParams, body GiveUpRefundJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewGiveUpRefundRequestWithBody(server, number, params, "application/json", bodyReader)
+}
+
+// NewGiveUpRefundRequestWithBody generates requests for GiveUpRefund with any type of body
+func NewGiveUpRefundRequestWithBody(server string, number RefundNumber, params *GiveUpRefundParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithLocation("simple", false, "number", runtime.ParamLocationPath, number)
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/refunds/%s/give-up", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		queryValues := queryURL.Query()
+
+		if params.Mchid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "mchid", runtime.ParamLocationQuery, *params.Mchid); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		queryURL.RawQuery = queryValues.Encode()
+	}
+
+	req, err := http.NewRequest("POST", queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRetryRefundRequest calls the generic RetryRefund builder with application/json body
+func NewRetryRefundRequest(server string, number RefundNumber, params *RetryRefundParams, body RetryRefundJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRetryRefundRequestWithBody(server, number, params, "application/json", bodyReader)
+}
+
+// NewRetryRefundRequestWithBody generates requests for RetryRefund with any type of body
+func NewRetryRefundRequestWithBody(server string, number RefundNumber, params *RetryRefundParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithLocation("simple", false, "number", runtime.ParamLocationPath, number)
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/refunds/%s/retry", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		queryValues := queryURL.Query()
+
+		if params.Mchid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "mchid", runtime.ParamLocationQuery, *params.Mchid); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		queryURL.RawQuery = queryValues.Encode()
+	}
+
+	req, err := http.NewRequest("POST", queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewRehearseRequest calls the generic Rehearse builder with application/json body
 func NewRehearseRequest(server string, body RehearseJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -4746,6 +5688,40 @@ type ClientWithResponsesInterface interface {
 	// ListOrdersWithResponse request
 	ListOrdersWithResponse(ctx context.Context, params *ListOrdersParams, reqEditors ...RequestEditorFn) (*ListOrdersResponse, error)
 
+	// CheckOrderWithResponse request
+	CheckOrderWithResponse(ctx context.Context, outTradeNo OutTradeNo, params *CheckOrderParams, reqEditors ...RequestEditorFn) (*CheckOrderResponse, error)
+
+	// CloseOrderWithBodyWithResponse request with any body
+	CloseOrderWithBodyWithResponse(ctx context.Context, outTradeNo OutTradeNo, params *CloseOrderParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CloseOrderResponse, error)
+
+	CloseOrderWithResponse(ctx context.Context, outTradeNo OutTradeNo, params *CloseOrderParams, body CloseOrderJSONRequestBody, reqEditors ...RequestEditorFn) (*CloseOrderResponse, error)
+
+	// RequestRefundWithBodyWithResponse request with any body
+	RequestRefundWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RequestRefundResponse, error)
+
+	RequestRefundWithResponse(ctx context.Context, body RequestRefundJSONRequestBody, reqEditors ...RequestEditorFn) (*RequestRefundResponse, error)
+
+	// ListRefundsWithResponse request
+	ListRefundsWithResponse(ctx context.Context, params *ListRefundsParams, reqEditors ...RequestEditorFn) (*ListRefundsResponse, error)
+
+	// GetRefundWithResponse request
+	GetRefundWithResponse(ctx context.Context, number RefundNumber, params *GetRefundParams, reqEditors ...RequestEditorFn) (*GetRefundResponse, error)
+
+	// DriveRefundOnWithBodyWithResponse request with any body
+	DriveRefundOnWithBodyWithResponse(ctx context.Context, number RefundNumber, params *DriveRefundOnParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DriveRefundOnResponse, error)
+
+	DriveRefundOnWithResponse(ctx context.Context, number RefundNumber, params *DriveRefundOnParams, body DriveRefundOnJSONRequestBody, reqEditors ...RequestEditorFn) (*DriveRefundOnResponse, error)
+
+	// GiveUpRefundWithBodyWithResponse request with any body
+	GiveUpRefundWithBodyWithResponse(ctx context.Context, number RefundNumber, params *GiveUpRefundParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*GiveUpRefundResponse, error)
+
+	GiveUpRefundWithResponse(ctx context.Context, number RefundNumber, params *GiveUpRefundParams, body GiveUpRefundJSONRequestBody, reqEditors ...RequestEditorFn) (*GiveUpRefundResponse, error)
+
+	// RetryRefundWithBodyWithResponse request with any body
+	RetryRefundWithBodyWithResponse(ctx context.Context, number RefundNumber, params *RetryRefundParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RetryRefundResponse, error)
+
+	RetryRefundWithResponse(ctx context.Context, number RefundNumber, params *RetryRefundParams, body RetryRefundJSONRequestBody, reqEditors ...RequestEditorFn) (*RetryRefundResponse, error)
+
 	// RehearseWithBodyWithResponse request with any body
 	RehearseWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RehearseResponse, error)
 
@@ -5210,6 +6186,190 @@ func (r ListOrdersResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r ListOrdersResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type CheckOrderResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *OrderCheck
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r CheckOrderResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CheckOrderResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type CloseOrderResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *Order
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r CloseOrderResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CloseOrderResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type RequestRefundResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *RefundStory
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r RequestRefundResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RequestRefundResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type ListRefundsResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *RefundPage
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r ListRefundsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListRefundsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type GetRefundResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *RefundStory
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r GetRefundResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetRefundResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type DriveRefundOnResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *RefundStory
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r DriveRefundOnResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DriveRefundOnResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type GiveUpRefundResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *RefundStory
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r GiveUpRefundResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GiveUpRefundResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type RetryRefundResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *RefundStory
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r RetryRefundResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RetryRefundResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -5769,6 +6929,118 @@ func (c *ClientWithResponses) ListOrdersWithResponse(ctx context.Context, params
 		return nil, err
 	}
 	return ParseListOrdersResponse(rsp)
+}
+
+// CheckOrderWithResponse request returning *CheckOrderResponse
+func (c *ClientWithResponses) CheckOrderWithResponse(ctx context.Context, outTradeNo OutTradeNo, params *CheckOrderParams, reqEditors ...RequestEditorFn) (*CheckOrderResponse, error) {
+	rsp, err := c.CheckOrder(ctx, outTradeNo, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCheckOrderResponse(rsp)
+}
+
+// CloseOrderWithBodyWithResponse request with arbitrary body returning *CloseOrderResponse
+func (c *ClientWithResponses) CloseOrderWithBodyWithResponse(ctx context.Context, outTradeNo OutTradeNo, params *CloseOrderParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CloseOrderResponse, error) {
+	rsp, err := c.CloseOrderWithBody(ctx, outTradeNo, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCloseOrderResponse(rsp)
+}
+
+func (c *ClientWithResponses) CloseOrderWithResponse(ctx context.Context, outTradeNo OutTradeNo, params *CloseOrderParams, body CloseOrderJSONRequestBody, reqEditors ...RequestEditorFn) (*CloseOrderResponse, error) {
+	rsp, err := c.CloseOrder(ctx, outTradeNo, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCloseOrderResponse(rsp)
+}
+
+// RequestRefundWithBodyWithResponse request with arbitrary body returning *RequestRefundResponse
+func (c *ClientWithResponses) RequestRefundWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RequestRefundResponse, error) {
+	rsp, err := c.RequestRefundWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRequestRefundResponse(rsp)
+}
+
+func (c *ClientWithResponses) RequestRefundWithResponse(ctx context.Context, body RequestRefundJSONRequestBody, reqEditors ...RequestEditorFn) (*RequestRefundResponse, error) {
+	rsp, err := c.RequestRefund(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRequestRefundResponse(rsp)
+}
+
+// ListRefundsWithResponse request returning *ListRefundsResponse
+func (c *ClientWithResponses) ListRefundsWithResponse(ctx context.Context, params *ListRefundsParams, reqEditors ...RequestEditorFn) (*ListRefundsResponse, error) {
+	rsp, err := c.ListRefunds(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListRefundsResponse(rsp)
+}
+
+// GetRefundWithResponse request returning *GetRefundResponse
+func (c *ClientWithResponses) GetRefundWithResponse(ctx context.Context, number RefundNumber, params *GetRefundParams, reqEditors ...RequestEditorFn) (*GetRefundResponse, error) {
+	rsp, err := c.GetRefund(ctx, number, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetRefundResponse(rsp)
+}
+
+// DriveRefundOnWithBodyWithResponse request with arbitrary body returning *DriveRefundOnResponse
+func (c *ClientWithResponses) DriveRefundOnWithBodyWithResponse(ctx context.Context, number RefundNumber, params *DriveRefundOnParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DriveRefundOnResponse, error) {
+	rsp, err := c.DriveRefundOnWithBody(ctx, number, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDriveRefundOnResponse(rsp)
+}
+
+func (c *ClientWithResponses) DriveRefundOnWithResponse(ctx context.Context, number RefundNumber, params *DriveRefundOnParams, body DriveRefundOnJSONRequestBody, reqEditors ...RequestEditorFn) (*DriveRefundOnResponse, error) {
+	rsp, err := c.DriveRefundOn(ctx, number, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDriveRefundOnResponse(rsp)
+}
+
+// GiveUpRefundWithBodyWithResponse request with arbitrary body returning *GiveUpRefundResponse
+func (c *ClientWithResponses) GiveUpRefundWithBodyWithResponse(ctx context.Context, number RefundNumber, params *GiveUpRefundParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*GiveUpRefundResponse, error) {
+	rsp, err := c.GiveUpRefundWithBody(ctx, number, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGiveUpRefundResponse(rsp)
+}
+
+func (c *ClientWithResponses) GiveUpRefundWithResponse(ctx context.Context, number RefundNumber, params *GiveUpRefundParams, body GiveUpRefundJSONRequestBody, reqEditors ...RequestEditorFn) (*GiveUpRefundResponse, error) {
+	rsp, err := c.GiveUpRefund(ctx, number, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGiveUpRefundResponse(rsp)
+}
+
+// RetryRefundWithBodyWithResponse request with arbitrary body returning *RetryRefundResponse
+func (c *ClientWithResponses) RetryRefundWithBodyWithResponse(ctx context.Context, number RefundNumber, params *RetryRefundParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RetryRefundResponse, error) {
+	rsp, err := c.RetryRefundWithBody(ctx, number, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRetryRefundResponse(rsp)
+}
+
+func (c *ClientWithResponses) RetryRefundWithResponse(ctx context.Context, number RefundNumber, params *RetryRefundParams, body RetryRefundJSONRequestBody, reqEditors ...RequestEditorFn) (*RetryRefundResponse, error) {
+	rsp, err := c.RetryRefund(ctx, number, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRetryRefundResponse(rsp)
 }
 
 // RehearseWithBodyWithResponse request with arbitrary body returning *RehearseResponse
@@ -6523,6 +7795,270 @@ func ParseListOrdersResponse(rsp *http.Response) (*ListOrdersResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest OrderPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCheckOrderResponse parses an HTTP response from a CheckOrderWithResponse call
+func ParseCheckOrderResponse(rsp *http.Response) (*CheckOrderResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CheckOrderResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OrderCheck
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCloseOrderResponse parses an HTTP response from a CloseOrderWithResponse call
+func ParseCloseOrderResponse(rsp *http.Response) (*CloseOrderResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CloseOrderResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Order
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRequestRefundResponse parses an HTTP response from a RequestRefundWithResponse call
+func ParseRequestRefundResponse(rsp *http.Response) (*RequestRefundResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RequestRefundResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RefundStory
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListRefundsResponse parses an HTTP response from a ListRefundsWithResponse call
+func ParseListRefundsResponse(rsp *http.Response) (*ListRefundsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListRefundsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RefundPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetRefundResponse parses an HTTP response from a GetRefundWithResponse call
+func ParseGetRefundResponse(rsp *http.Response) (*GetRefundResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetRefundResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RefundStory
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDriveRefundOnResponse parses an HTTP response from a DriveRefundOnWithResponse call
+func ParseDriveRefundOnResponse(rsp *http.Response) (*DriveRefundOnResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DriveRefundOnResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RefundStory
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGiveUpRefundResponse parses an HTTP response from a GiveUpRefundWithResponse call
+func ParseGiveUpRefundResponse(rsp *http.Response) (*GiveUpRefundResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GiveUpRefundResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RefundStory
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRetryRefundResponse parses an HTTP response from a RetryRefundWithResponse call
+func ParseRetryRefundResponse(rsp *http.Response) (*RetryRefundResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RetryRefundResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RefundStory
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -30,9 +30,10 @@ type Change struct {
 	NewRefund *Refund    // put into the book by this change; it may move on
 	Refund    *Refund    // what the observation was about, as it stands now
 	Events    []Event
-	Touched   bool // the order's row differs from before
-	Notified  bool // a known payment was told of by WeChat itself for the first time
-	CheckNow  bool // WeChat is to be asked about the order at once
+	Audits    []AuditEntry // of what a person did
+	Touched   bool         // the order's row differs from before
+	Notified  bool         // a known payment was told of by WeChat itself for the first time
+	CheckNow  bool         // WeChat is to be asked about the order at once
 }
 
 // Outcome names what the change amounts to.

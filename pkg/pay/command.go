@@ -10,6 +10,7 @@ const (
 	CommandOrderCreate  CommandKind = "order.create"
 	CommandOrderClose   CommandKind = "order.close"
 	CommandRefundCreate CommandKind = "refund.create"
+	CommandRefundGiveUp CommandKind = "refund.give_up" // of operators alone
 
 	CommandAnomalyAccept CommandKind = "anomaly.accept" // of an operator
 	CommandAnomalyRefund CommandKind = "anomaly.refund" // of an operator
@@ -21,7 +22,7 @@ type Command struct {
 	MchID       MchID
 	Kind        CommandKind
 	OutTradeNo  OutTradeNo  // may be empty for a refund that names its payment by transaction_id
-	OutRefundNo OutRefundNo // of refund.create
+	OutRefundNo OutRefundNo // of the commands about a refund
 	Digest      string      // hex SHA-256 of what the command means
 	Body        []byte      // JSON
 	ReceivedAt  time.Time

@@ -93,6 +93,6 @@ type Result struct {
 	Letter  *LetterCause // why, for OutcomeLettered
 	Order   *Order       // as it stands now, where there is one
 	Refund  *Refund      // of an observation about a refund: as it stands now, where there is one
-	Refusal *Refusal     // why a requested refund or a decision was not taken; the books are as before
+	Refusal *Refusal     // why a wish about a refund or a decision was not granted; the books are as before
 	Anomaly *Anomaly     // of a decision: as it stands now
 }

@@ -41,6 +41,7 @@ type Observation struct {
 	ObservedAt time.Time // when we learned of it
 	DeliveryID DeliveryID
 	KeyID      string // serial or id of the key that verified it
+	Act        *Act   // of SourceOperator: what goes into the audit log, if the books take it
 
 	MchID      MchID
 	AppID      AppID // empty where the message has none

@@ -108,6 +108,28 @@ type OrderFilter struct {
 	AfterNo    OutTradeNo
 }
 
+// RefundFilter picks a page of refunds: those of a state, the newest first, or
+// without one the unresolved ones and after them the others. After… is the last
+// refund of the page before; zero: the first page.
+type RefundFilter struct {
+	MchID         MchID       // empty: of every merchant
+	State         RefundState // empty: any
+	Since         time.Time   // asked for then or later
+	Limit         int
+	AfterAt       time.Time // its CreatedAt
+	AfterMchID    MchID
+	AfterNo       OutRefundNo
+	AfterResolved bool // it was resolved: the unresolved ones are told
+}
+
+// RefundMatch is a refund that a number leads to: its own, or WeChat's.
+type RefundMatch struct {
+	MchID       MchID
+	OutRefundNo OutRefundNo
+	OutTradeNo  OutTradeNo
+	FoundBy     string // FoundByOutRefundNo or FoundByRefundID
+}
+
 // LetterFilter picks a page of letters, the oldest FirstFailAt first. After…
 // is the last letter of the page before; zero: the first page. With IDs, the
 // page is the letters of these, in any state, and nothing else counts.

@@ -33,6 +33,7 @@ func (b *Book) applyRefundRequest(obs Observation) Change {
 		Origin: obs.Origin, Digest: obs.Digest, Reason: obs.Reason, State: RefundRequested,
 		NextCheckAt: obs.ObservedAt, CheckAPI: APIRefund,
 	})
+	b.audit(&c, obs, "refund.create", c.NewRefund, map[string]any{"buyer_reason": obs.Reason})
 	return c
 }
 
@@ -155,6 +156,9 @@ func (b *Book) resolve(c *Change, obs Observation, r *Refund) {
 // is MayFail's rule; if not, the same bytes are sent again.
 func (b *Book) applyRefundMissing(obs Observation) Change {
 	r := b.Refunds[obs.OutRefundNo]
+	if obs.Source == SourceOperator {
+		return b.giveUp(obs, r)
+	}
 	if r == nil || r.State != RefundRequested || !MayFail(b.Attempts[obs.OutRefundNo], obs.AskedAt, obs.Quarantine) {
 		return Change{Refund: r}
 	}

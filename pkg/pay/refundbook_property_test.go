@@ -67,6 +67,9 @@ func anything() *rapid.Generator[pay.Observation] {
 		case 2:
 			obs = missing(drawRefundNo(t))
 			obs.AskedAt = at
+			if rapid.Bool().Draw(t, "a person's word") {
+				obs.Source, obs.Act = pay.SourceOperator, act()
+			}
 		default:
 			obs = word(drawRefundNo(t), amount, rapid.SampledFrom([]pay.RefundState{"processing", "succeeded", "closed", "abnormal"}).Draw(t, "state"))
 			obs.TransactionID = drawTransaction(t)
@@ -91,9 +94,10 @@ type ledger struct {
 func newLedger(t *rapid.T, policies pay.Policies) *ledger {
 	l := &ledger{t: t, book: bookForProperty(), policies: policies, keys: map[string]int{}, facts: map[string]int{}}
 	l.book.Attempts = map[pay.OutRefundNo][]pay.Attempt{}
-	for _, no := range []pay.OutRefundNo{"R1", "R3", "auto-4201", "auto-4202"} {
+	for _, no := range []pay.OutRefundNo{"R1", "auto-4201", "auto-4202"} {
 		l.book.Attempts[no] = rejectedAtNoon()
 	}
+	l.book.Attempts["R3"] = blockedAtNoon()
 	return l
 }
 
@@ -107,7 +111,7 @@ func (l *ledger) apply(obs pay.Observation) pay.Change {
 	l.checkSequence(before, c)
 	after := snapshot(l.book)
 	again := l.book.Apply(obs, l.policies)
-	if again.Touched || again.Notified || len(again.Events)+len(again.History)+len(again.Anomalies)+len(again.Decided) > 0 || again.Payment != nil || again.NewRefund != nil {
+	if again.Touched || again.Notified || len(again.Events)+len(again.History)+len(again.Anomalies)+len(again.Decided)+len(again.Audits) > 0 || again.Payment != nil || again.NewRefund != nil {
 		l.t.Fatalf("applying %s a second time changed something: %+v", obs.Kind, again)
 	}
 	if !reflect.DeepEqual(after, snapshot(l.book)) {

@@ -12,6 +12,7 @@ const (
 	RefusedTooMany        RefusalReason = "too_many"        // MaxRefundsOfPayment
 	RefusedTooLate        RefusalReason = "too_late"        // RefundableFor
 	RefusedNumberTaken    RefusalReason = "number_taken"    // by another refund
+	RefusedGiveUp         RefusalReason = "give_up"         // WeChat Pay has it, or may come to have it
 
 	RefusedUnknownAnomaly RefusalReason = "unknown_anomaly" // nothing is odd about this money
 	RefusedDecided        RefusalReason = "decided"         // otherwise, and that stands
@@ -19,7 +20,7 @@ const (
 	RefusedNoRefund       RefusalReason = "no_refund"       // there is nothing that could be given back
 )
 
-// Refusal is why a requested refund or a decision was not taken; nothing changed.
+// Refusal is why a wish about money was not granted; nothing changed.
 type Refusal struct {
 	Reason RefusalReason
 	Detail string

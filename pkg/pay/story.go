@@ -1,5 +1,7 @@
 package pay
 
+import "time"
+
 // Story is everything our books tell about one order, as of one moment.
 type Story struct {
 	Order     Order
@@ -13,6 +15,14 @@ type Story struct {
 type RefundStory struct {
 	Refund
 	Attempts []Attempt
+}
+
+// RefundMoment is a refund with its calls at an instant of the database's clock,
+// by which they began.
+type RefundMoment struct {
+	RefundStory
+	At   time.Time
+	Held bool // somebody is sending it or asking about it
 }
 
 // Book is the story's order with all that was decided so far: a copy, to see

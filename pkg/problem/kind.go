@@ -54,6 +54,7 @@ const (
 	UnknownNotification Kind = "unknown_notification"
 	UnknownSample       Kind = "unknown_sample"
 	BeyondEnd           Kind = "beyond_end"
+	UnknownRefund       Kind = "unknown_refund"
 )
 
 // Outcomes of commands (FEN-4xxx).
@@ -83,6 +84,9 @@ const (
 	SubscriberTaken  Kind = "subscriber_taken"
 	NKeyTaken        Kind = "nkey_taken"
 	SubscriberBehind Kind = "subscriber_behind"
+	RetryRefused     Kind = "retry_refused"
+	GiveUpRefused    Kind = "give_up_refused"
+	AmbiguousRefund  Kind = "ambiguous_refund"
 )
 
 // What fenflow leans on (FEN-5xxx).

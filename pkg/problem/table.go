@@ -41,6 +41,7 @@ func Table() []Entry {
 		{UnknownNotification, "FEN-3019", "there is no such notification in the archive", "Notifications are named by their delivery id; `fenflow notification ls` lists them. The archive keeps them for 180 days.", http.StatusNotFound, Ack, ExitNotFound},
 		{UnknownSample, "FEN-3020", "there is no such rejected sample", "`fenflow rejected ls` lists those that are kept, each with its number; old ones are dropped when 64 MiB are full.", http.StatusNotFound, Ack, ExitNotFound},
 		{UnknownAnomaly, "FEN-3022", "nothing is odd about this payment", "Anomalies are named by WeChat Pay's transaction_id; `fenflow anomaly ls` lists the open ones, and `fenflow order show` tells everything about a payment.", http.StatusNotFound, Ack, ExitNotFound},
+		{UnknownRefund, "FEN-3023", "number leads to no refund", "Compare it with its source, character by character, and leave out `mchid`. `fenflow refund ls` lists refunds; `fenflow order show` names those of an order.", http.StatusNotFound, Ack, ExitNotFound},
 		{BeyondEnd, "FEN-3024", "the stream of events has not come that far", "Look at the latest events first: `fenflow event tail`. Sequences begin anew where the stream was made anew; a `cursor` notices that by itself.", http.StatusUnprocessableEntity, Ack, ExitRefused},
 
 		{Conflict, "FEN-4001", "number is taken by another order", "Use a new out_trade_no, or repeat the first request unchanged.", http.StatusConflict, Ack, ExitRefused},
@@ -66,6 +67,9 @@ func Table() []Entry {
 		{AnomalyDecided, "FEN-4025", "it was decided otherwise", "The first decision stands; the message says whose it was. `fenflow anomaly show TRANSACTION_ID` tells what became of the money. Money of an order that is paid goes back with `POST /v1/refunds`.", http.StatusConflict, Ack, ExitRefused},
 		{MoneyLeaves, "FEN-4026", "money that is to be kept is on its way back", "Wait until the refund in the message has ended (`fenflow order show` follows it); if it came to nothing, decide again. What went back already cannot be accepted.", http.StatusConflict, Ack, ExitRefused},
 		{AmbiguousAnomaly, "FEN-4027", "payment has several anomalies", "Say which one with `kind`, `out_refund_no` and `mchid`; the message lists them.", http.StatusConflict, Ack, ExitRefused},
+		{RetryRefused, "FEN-4028", "refund cannot be taken up any sooner", "The message says why. `fenflow refund show` tells when it is taken up by itself, and what happens then.", http.StatusConflict, Ack, ExitRefused},
+		{GiveUpRefused, "FEN-4029", "refund cannot be given up: WeChat Pay has it, or may come to have it", "The message says what stands against it. Nothing is lost: the refund goes on by itself, and its money stays set aside. `fenflow refund show` tells what happens next.", http.StatusConflict, Ack, ExitRefused},
+		{AmbiguousRefund, "FEN-4030", "number means several refunds", "Ask again for one of `candidates`: its out_refund_no, with its `mchid`.", http.StatusConflict, Ack, ExitRefused},
 
 		{BrokerUnavailable, "FEN-5001", "NATS cannot be reached, or is full or slow", "Check NATS and its stream limits; nothing was acknowledged, so WeChat Pay and shops repeat.", http.StatusServiceUnavailable, Retry, ExitUnavailable},
 		{DatabaseUnavailable, "FEN-5002", "PostgreSQL cannot be reached", "Check PostgreSQL and `postgres.url`; messages wait in NATS meanwhile.", http.StatusServiceUnavailable, Retry, ExitUnavailable},

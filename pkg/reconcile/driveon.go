@@ -20,7 +20,7 @@ func (s *Service) driveOn(ctx context.Context, wechat WeChat, h held) (step, err
 		switch {
 		case err != nil:
 			return s.later(ctx, step{what: "asked", call: err}, s.driveAgain(h, err))
-		case stateOf(answer.Status) != pay.RefundAbnormal:
+		case answer.State() != pay.RefundAbnormal:
 			return s.drivenOn(ctx, h, step{what: "asked"}, answer, pay.SourceQuery)
 		}
 	}
@@ -61,7 +61,7 @@ func (s *Service) driveAgain(h held, err error) pay.RefundPlan {
 
 // drivenOn books where the refund is after it was driven on.
 func (s *Service) drivenOn(ctx context.Context, h held, st step, answer wechatpay.RefundAnswer, source pay.Source) (step, error) {
-	obs := observationOf(answer, h.MchID, source)
+	obs := answer.Observation(h.MchID, source)
 	obs.DrivenOn = true
 	st, done, err := s.bookRefund(ctx, h, st, obs, &answer.Answer)
 	if err != nil || done {

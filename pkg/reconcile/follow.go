@@ -46,11 +46,11 @@ func (s *Service) unanswered(ctx context.Context, h held, err error) (step, erro
 
 // found books what has moved and plans the next question about what has not.
 func (s *Service) found(ctx context.Context, h held, answer wechatpay.RefundAnswer) (step, error) {
-	if stateOf(answer.Status) == h.State {
+	if answer.State() == h.State {
 		return s.unmoved(ctx, h)
 	}
 	s.money.forget(h.MchID, h.OutRefundNo)
-	st, done, err := s.bookRefund(ctx, h, step{what: "asked"}, observationOf(answer, h.MchID, pay.SourceQuery), &answer.Answer)
+	st, done, err := s.bookRefund(ctx, h, step{what: "asked"}, answer.Observation(h.MchID, pay.SourceQuery), &answer.Answer)
 	if err != nil || done {
 		return st, err
 	}
@@ -108,7 +108,7 @@ func (s *Service) turnedAway(ctx context.Context, h held, last pay.Attempt, aske
 	if !wechatpay.IsVerifiedNotExist(missing) {
 		st.call = missing
 		if h.CheckCount == 0 {
-			st.urgent = "it was rejected for good (" + last.Code + "), and WeChat Pay's word that it has no such refund carries no signature: it is asked about again; look in the merchant platform whether the refund is there"
+			st.urgent = "it was rejected for good (" + last.Code + "), and WeChat Pay's word that it has no such refund carries no signature: it is asked about again; look in the merchant platform whether the refund is there, and if it is not, `fenflow refund give-up` ends it on your word"
 		}
 		wait := doubled(s.Waits.RefundBackoff, h.CheckCount+1, slowly)
 		return s.later(ctx, st, h.plan(pay.APIRefundQuery, s.now().Add(wait), h.CheckCount+1))

@@ -403,6 +403,12 @@ func (b *bundle) until(is func() bool, what ...any) {
 	require.Eventually(b.t, func() bool { b.sweep(); return is() }, soon, often, what...)
 }
 
+// says waits for what the reconciler writes, which comes after its commit.
+func (b *bundle) says(text string) {
+	b.t.Helper()
+	require.Eventually(b.t, func() bool { return strings.Contains(b.said.String(), text) }, soon, often, text)
+}
+
 // unsigned lets the platform leave its refusals unsigned, as the real one may.
 func (b *bundle) unsigned() {
 	b.t.Helper()

@@ -91,7 +91,7 @@ func (s *Service) appOf(h pay.ClaimedHint) pay.AppID {
 // its payment is not in the books either, the word is archived and the hint
 // stays: settling asked about the order at once, and the next try books both.
 func (s *Service) bookHint(ctx context.Context, h pay.ClaimedHint, answer wechatpay.RefundAnswer) (booked bool, err error) {
-	obs := observationOf(answer, h.MchID, pay.SourceQuery)
+	obs := answer.Observation(h.MchID, pay.SourceQuery)
 	delivery, err := deliveryOf(answer.Answer, h.MchID, obs.OutTradeNo, obs.TransactionID)
 	if err != nil {
 		return false, err

@@ -162,7 +162,7 @@ func TestOrder_that_WeChat_Pay_does_not_know_fails_only_when_nobody_can_have_pai
 			return b.count(`SELECT count(*) FROM orders WHERE next_check_at > now() + interval '59 minutes'`) == 1
 		})
 		require.Equal(t, pay.OrderCreated, b.state("T00000001"))
-		require.Contains(t, b.said.String(), "does not know an order of ours")
+		b.says("does not know an order of ours")
 	})
 	t.Run("not while it is young", func(t *testing.T) {
 		t.Parallel()
@@ -244,7 +244,7 @@ func TestGear_while_notifications_arrive_a_new_order_costs_no_question_in_its_fi
 	}
 	b.until(func() bool { return waiting()+b.wire.count("query") >= 50 })
 	require.Less(t, b.wire.count("query"), 8, "only probes were asked about")
-	require.Contains(t, b.said.String(), "gear=relaxed")
+	b.says("gear=relaxed")
 }
 
 func TestGear_a_check_that_somebody_waits_for_is_asked_in_any_gear(t *testing.T) {
@@ -282,7 +282,7 @@ func TestGear_becomes_tight_when_a_payment_comes_without_its_notification(t *tes
 	began := time.Now()
 	b.until(func() bool { return b.wire.count("query") >= 10 })
 	require.Less(t, time.Since(began), 20*time.Second, "they were pulled forward")
-	require.Contains(t, b.said.String(), "gear=tight")
+	b.says("gear=tight")
 }
 
 func TestMerchant_whose_calls_hang_or_whose_budget_is_spent_slows_no_other(t *testing.T) {

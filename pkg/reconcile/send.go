@@ -130,7 +130,7 @@ func (s *Service) after(ctx context.Context, h held, st step, a pay.Attempt, ans
 	switch a.Outcome {
 	case pay.AttemptAccepted:
 		s.money.forget(h.MchID, h.OutRefundNo)
-		st, done, err := s.bookRefund(ctx, h, st, observationOf(answer, h.MchID, pay.SourceCall), &answer.Answer)
+		st, done, err := s.bookRefund(ctx, h, st, answer.Observation(h.MchID, pay.SourceCall), &answer.Answer)
 		if err != nil || done {
 			return st, err
 		}
@@ -140,10 +140,10 @@ func (s *Service) after(ctx context.Context, h held, st step, a pay.Attempt, ans
 	case pay.AttemptNotEnough:
 		s.money.want(h.MchID, h.OutRefundNo, now.Add(2*s.Waits.NotEnough))
 		plan.NextCheckAt = now.Add(s.Waits.NotEnough)
-		st.urgent = news(h, plan, "there is too little money in the merchant's account: top it up; the same refund is sent again by itself")
+		st.urgent = news(h, plan, "there is too little money in the merchant's account: top it up; the same refund is sent again by itself, or at once with `fenflow refund retry`")
 	case pay.AttemptBlocked:
 		plan.NextCheckAt = now.Add(s.Waits.NotEnough)
-		st.urgent = news(h, plan, "WeChat Pay refuses it until somebody has put something right: look at the code, and at keys, certificate and permissions in the merchant platform; it is sent again by itself")
+		st.urgent = news(h, plan, "WeChat Pay refuses it until somebody has put something right: look at the code, and at keys, certificate and permissions in the merchant platform; it is sent again by itself, or at once with `fenflow refund retry`")
 	case pay.AttemptUnknown:
 		plan.NextCheckAt = now.Add(backoff(unknownInARow(append(h.Attempts, a)), s.Waits.RefundBackoff))
 		if wechatpay.IsFrequencyLimited(err) {

@@ -79,6 +79,6 @@ func TestRefund_that_was_accepted_and_is_not_there_is_asked_about_with_pauses(t 
 	})
 	require.Equal(t, 1, b.wire.count("refund_query"))
 	require.Zero(t, b.wire.count("refund"), "it is never sent again")
-	require.Contains(t, b.said.String(), "accepted it and does not know it")
+	b.says("accepted it and does not know it")
 	require.Equal(t, pay.RefundRequested, b.refundState(theRefund))
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
 
 	"github.com/fenflow/fenflow/pkg/pay"
 )
@@ -15,29 +17,9 @@ import (
 var (
 	//go:embed queries/list_audit.sql
 	listAuditSQL string
-	//go:embed queries/write_audit.sql
-	writeAuditSQL string
+	//go:embed queries/write_audits.sql
+	writeAuditsSQL string
 )
-
-// WriteAudit writes down an act whose effect is not in the books: before it is
-// done, so that none is done without.
-func (s *Store) WriteAudit(ctx context.Context, e pay.AuditEntry) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	said := make(map[string]any, len(e.Detail))
-	for key, value := range e.Detail {
-		if text, ok := value.(string); ok {
-			value = legible(text)
-		}
-		said[key] = value
-	}
-	detail, err := json.Marshal(said)
-	if err != nil {
-		return brokenf("write audit", "encode detail: %w", err)
-	}
-	_, err = s.db.ExecContext(ctx, writeAuditSQL, archiveMchid(e.MchID), uuid.NewString(), legible(e.Actor), e.Action, legible(e.Subject), string(detail))
-	return failed(ctx, "write audit", err)
-}
 
 // Audit reads a page of the audit log, the newest first. Entries are written
 // by the statements that do what they tell of.
@@ -74,4 +56,53 @@ func (r *auditRow) entry() (pay.AuditEntry, error) {
 		return pay.AuditEntry{}, fmt.Errorf("read detail of %s: %w", r.AuditID, err)
 	}
 	return entry, nil
+}
+
+// auditColumns are entries of the audit log on their way.
+type auditColumns struct {
+	id                                     uuids
+	mchid, actor, action, subject, details texts
+}
+
+func (c *auditColumns) add(e pay.AuditEntry) error {
+	detail := map[string]any{}
+	for name, value := range e.Detail {
+		if text, is := value.(string); is {
+			value = legible(text)
+		}
+		detail[name] = value
+	}
+	raw, err := json.Marshal(detail)
+	if err != nil {
+		return &Error{step: "write audit", broken: true, err: fmt.Errorf("detail of %s: %w", e.Action, err)}
+	}
+	c.id = append(c.id, e.ID)
+	c.mchid = append(c.mchid, archiveMchid(e.MchID))
+	c.actor = append(c.actor, legible(e.Actor))
+	c.action = append(c.action, e.Action)
+	c.subject = append(c.subject, legible(e.Subject))
+	c.details = append(c.details, string(raw))
+	return nil
+}
+
+func (c *auditColumns) write(ctx context.Context, db sqlx.ExecerContext) error {
+	if len(c.id) == 0 {
+		return nil
+	}
+	_, err := db.ExecContext(ctx, writeAuditsSQL, c.mchid, c.id, c.actor, c.action, c.subject, c.details)
+	return failed(ctx, "write audit", err)
+}
+
+// WriteAudit tells the audit of an act whose effect is not in the books: a call
+// that is about to be made. The same act, by its ID, is told once, however often it is
+// carried out; without one each call is another.
+func (s *Store) WriteAudit(ctx context.Context, e pay.AuditEntry) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	e.ID = cmp.Or(e.ID, uuid.NewString())
+	var entry auditColumns
+	if err := entry.add(e); err != nil {
+		return err
+	}
+	return entry.write(ctx, s.db)
 }

@@ -81,6 +81,9 @@ func (b *batch) writeBooks(ctx context.Context, tx *sqlx.Tx) error {
 	if err := b.writeRefunds(ctx, tx); err != nil {
 		return err
 	}
+	if err := b.audits.write(ctx, tx); err != nil {
+		return err
+	}
 	return b.writeDecisions(ctx, tx)
 }
 

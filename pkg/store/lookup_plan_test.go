@@ -53,6 +53,8 @@ func (b *books) fill(n int) {
 			SELECT m, '42-' || m || g, 'T' || g, 100, 99, 'CNY', 'o', 'JSAPI', 'B', now(), now() FROM shops`,
 		`INSERT INTO refunds (mchid, out_refund_no, out_trade_no, transaction_id, refund_id, amount_fen, currency, origin, state, sequence, created_at, updated_at, succeeded_at)
 			SELECT m, 'R' || g, 'T' || g, '42-' || m || g, 'RID' || m || g, 10, 'CNY', 'platform', 'succeeded', 2, now(), timestamp 'infinity', now() FROM shops`,
+		`INSERT INTO history (mchid, out_trade_no, sequence, what, source, from_state, to_state, transaction_id, key_id, detail, at, out_refund_no, refund_from, refund_to)
+			SELECT m, 'T' || g, 3 + s, 'refund', 'notification', 'paid', 'paid', '', '', '', now() - make_interval(secs => g), 'R' || g, (ARRAY['', 'processing'])[s], (ARRAY['processing', 'succeeded'])[s] FROM shops, generate_series(1, 2) AS s`,
 		`INSERT INTO deliveries (mchid, delivery_id, kind, received_at, headers, body, trace_parent, stream, stream_sequence, stream_index, key_id, notification_id, event_type, out_trade_no, transaction_id)
 			SELECT m, gen_random_uuid(), 'notify_v3', now(), '', 'x', '', 'NOTIFY', 1, 0, 'k', 'EV' || m || g, 'T', 'T' || g, '42-' || m || g FROM shops`,
 		`INSERT INTO dead_letters (mchid, delivery_id, kind, received_at, headers, body, trace_parent, stream, stream_sequence, stream_index, key_id, notification_id, event_type, out_trade_no, transaction_id, reason, detail, state, resolved_at, first_failed_at)
@@ -98,6 +100,15 @@ func TestOperators_look_things_up_by_index(t *testing.T) {
 		{"list_orders", []any{"1900000102", "paid", all, first, "", "", 20}},
 		{"list_ended_orders", []any{"", "closed", all, first, "", "", 20}},
 		{"list_unresolved_orders", []any{"", "created", all, first, "", "", 20}},
+		{"find_refunds", []any{"R77", "", 20}},
+		{"find_refunds", []any{"R77", "1900000102", 20}},
+		{"find_refunds", []any{"RID190000010377", "", 20}},
+		{"read_refund_moment", []any{"1900000102", "R77"}},
+		{"retry_refund", []any{"1900000102", "R77", "token:me", "because"}},
+		{"list_unresolved_refunds", []any{"", pq.Array([]string{"requested", "processing", "abnormal"}), all, first, "", "", 20}},
+		{"list_resolved_refunds", []any{"", pq.Array([]string{"succeeded", "closed", "failed"}), all, first, "", "", 20}},
+		{"list_resolved_refunds", []any{"1900000102", pq.Array([]string{"succeeded"}), all, first, "", "", 20}},
+		{"list_ended_refunds", []any{"", "failed", all, first, "", "", 20}},
 		{"list_letters", []any{"", "", unsettled, all, all, uuid.Nil.String(), 20}},
 		{"list_letters", []any{"", "", pq.Array([]string{"resolved"}), all, all, uuid.Nil.String(), 20}},
 		{"group_letters", []any{"", all}},

@@ -156,7 +156,7 @@ func TestClaimRefunds_drives_abnormal_ones_on_by_the_bucket_of_refunds(t *testin
 	o := b.paidOrder()
 	no := b.wished(o, 1, 40)
 	b.told(seen(o, no, 40, pay.RefundAbnormal))
-	wished, err := b.WishAbnormal(t.Context(), shop, no, []byte(`{"encrypted":true}`), "KEY-1", "anna")
+	wished, err := b.WishAbnormal(t.Context(), shop, no, []byte(`{"encrypted":true}`), "KEY-1", "anna", "")
 	require.NoError(t, err)
 	require.True(t, wished)
 	require.Empty(t, b.claimRefunds(pay.APIRefund, 10).Refunds)

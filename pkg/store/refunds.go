@@ -36,17 +36,17 @@ func (s *Store) Refund(ctx context.Context, mchid pay.MchID, no pay.OutRefundNo)
 // WishAbnormal keeps an operator's wish to drive an abnormal refund on, its
 // secrets encrypted to WeChat Pay in body, and makes it due. It says false, and
 // writes nothing, where the refund is not abnormal, or another wish is under
-// way for it. The audit names the actor.
+// way for it. The audit names the actor, and why where they said so.
 //
 // The wish outranks a question that is under way: it ends the lease, so that
 // the question's plan cannot put another call in its place. CheckCount is 1 from
 // then on: WeChat Pay is asked where the refund is before each call, since the
 // one before may have been made by somebody who died of it.
-func (s *Store) WishAbnormal(ctx context.Context, mchid pay.MchID, no pay.OutRefundNo, body []byte, keyID, actor string) (bool, error) {
+func (s *Store) WishAbnormal(ctx context.Context, mchid pay.MchID, no pay.OutRefundNo, body []byte, keyID, actor, why string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	var wished int
-	err := s.db.GetContext(ctx, &wished, wishAbnormalSQL, string(mchid), string(no), present(body), keyID, actor)
+	err := s.db.GetContext(ctx, &wished, wishAbnormalSQL, string(mchid), string(no), present(body), keyID, actor, legible(why))
 	return wished == 1, failed(ctx, "keep the wish", err)
 }
 

@@ -120,6 +120,7 @@ type batch struct {
 	words     wordColumns    // whose decisions those were
 	woken     []wokenLetter  // by payments
 	checkNow  []orderKey
+	audits    auditColumns
 }
 
 // paymentKey is what a payment is found by, in the book of its order.
@@ -188,6 +189,11 @@ func (b *batch) decide(policies func(pay.MchID) pay.Policies) error {
 			b.history.add(line, b.ids[i])
 		}
 		b.keep(b.observed[i], change)
+		for _, entry := range change.Audits {
+			if err := b.audits.add(entry); err != nil {
+				return err
+			}
+		}
 	}
 	for i, obs := range b.observed {
 		if obs != nil {

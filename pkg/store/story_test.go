@@ -104,7 +104,7 @@ func TestWishAbnormal_keeps_a_wish_of_an_abnormal_refund_and_who_had_it(t *testi
 	o := b.paidOrder()
 	r := refundOf(o, 1)
 	wished := func() bool {
-		yes, err := b.WishAbnormal(t.Context(), shop, r, []byte(`{"bank_account":"cipher"}`), "PUB_KEY_ID_1", "shop-key")
+		yes, err := b.WishAbnormal(t.Context(), shop, r, []byte(`{"bank_account":"cipher"}`), "PUB_KEY_ID_1", "shop-key", "")
 		require.NoError(t, err)
 		return yes
 	}
@@ -127,6 +127,6 @@ func TestWishAbnormal_keeps_a_wish_of_an_abnormal_refund_and_who_had_it(t *testi
 	driven.Source, driven.DrivenOn = pay.SourceCall, true
 	b.told(driven)
 	require.Equal(t, 1, b.count(`SELECT count(*) FROM refunds WHERE state = 'processing' AND abnormal_request IS NULL AND check_api = 'refund_query'`))
-	_, err := b.WishAbnormal(t.Context(), shop, r, nil, "", "")
+	_, err := b.WishAbnormal(t.Context(), shop, r, nil, "", "", "")
 	require.NoError(t, err, "not abnormal any more: nothing to refuse")
 }

@@ -19,7 +19,7 @@ func (b *books) abnormal() pay.OutRefundNo {
 
 func (b *books) wishes(no pay.OutRefundNo, body string) bool {
 	b.t.Helper()
-	kept, err := b.WishAbnormal(b.t.Context(), shop, no, []byte(body), "KEY-1", "anna")
+	kept, err := b.WishAbnormal(b.t.Context(), shop, no, []byte(body), "KEY-1", "anna", "")
 	require.NoError(b.t, err)
 	return kept
 }
@@ -77,7 +77,7 @@ func TestWishAbnormal_by_twins_at_once_is_kept_and_claimed_once(t *testing.T) {
 		var together errgroup.Group
 		for twin := range twins {
 			together.Go(func() error {
-				yes, err := b.WishAbnormal(t.Context(), shop, no, fmt.Appendf(nil, "wish %d", twin), "KEY-1", "anna")
+				yes, err := b.WishAbnormal(t.Context(), shop, no, fmt.Appendf(nil, "wish %d", twin), "KEY-1", "anna", "")
 				if yes {
 					kept.Add(1)
 				}

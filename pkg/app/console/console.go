@@ -32,6 +32,7 @@ func Main(ctx context.Context, env boot.Env) error {
 	env.Health.Add("postgres", books.Ping)
 	options := operator.Options{
 		Books: books, Tokens: books, Merchants: merchants(env), Retryable: store.Retryable, Now: time.Now, Log: env.Logger, Registry: env.Registry,
+		Quarantine: env.Config.Waits.UnknownQuarantine,
 	}
 	broker, err := connect(ctx, env)
 	if err != nil {

@@ -76,8 +76,9 @@ func wire(env boot.Env, p parts, known *merchants) *worker {
 	w.letters = deadletter.New(p.settlement, w.settle, log)
 	w.commands = command.New(command.Options{
 		Books: p.commands, Merchants: known, Letters: w.letters, Relay: w.relay, Waker: &waker{queue: p.queue, log: log},
-		Budgets:   command.Budgets{OrderQuery: env.Config.Budgets.OrderQuery, OrderClose: env.Config.Budgets.OrderClose},
-		NotifyURL: known.notifyURL, Retryable: store.Retryable, Now: time.Now, Nonce: rand.Text,
+		Budgets:    command.Budgets{OrderQuery: env.Config.Budgets.OrderQuery, OrderClose: env.Config.Budgets.OrderClose, RefundQuery: env.Config.Budgets.RefundQuery},
+		Quarantine: env.Config.Waits.UnknownQuarantine,
+		NotifyURL:  known.notifyURL, Retryable: store.Retryable, Now: time.Now, Nonce: rand.Text,
 		Log: log, Registry: registry,
 	})
 	w.told = subscribers.New(subscribers.Options{

@@ -1,4 +1,4 @@
-package ingest
+package request
 
 import (
 	"crypto/sha256"
@@ -6,16 +6,16 @@ import (
 	"strings"
 )
 
-// meaning is one field of what a command means, with its value.
-type meaning struct{ name, value string }
+// Meaning is one field of what a command means, with its value.
+type Meaning struct{ Name, Value string }
 
-// digestOf is the hex SHA-256 of what a command means: one line "name:value" for
+// Digest is the hex SHA-256 of what a command means: one line "name:value" for
 // each field in a fixed order, absent ones empty, times in UTC. The first line
 // names the command. No value can hold a line feed, so no two commands share a text.
-func digestOf(fields []meaning) string {
+func Digest(fields ...Meaning) string {
 	var text strings.Builder
 	for _, f := range fields {
-		text.WriteString(f.name + ":" + f.value + "\n")
+		text.WriteString(f.Name + ":" + f.Value + "\n")
 	}
 	sum := sha256.Sum256([]byte(text.String()))
 	return hex.EncodeToString(sum[:])

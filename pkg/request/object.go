@@ -1,4 +1,4 @@
-package ingest
+package request
 
 import (
 	"bytes"
@@ -53,7 +53,7 @@ func readMembers(dec *json.Decoder) (object, []problem.Field, error) {
 			return nil, nil, broken(dec)
 		}
 		if _, seen := fields[name]; seen {
-			twice = append(twice, problem.Field{Field: clip(name, 64), Message: "is there more than once"})
+			twice = append(twice, problem.Field{Field: clip(name), Message: "is there more than once"})
 			continue
 		}
 		fields[name] = value
