@@ -3,7 +3,6 @@ package bus
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -212,11 +211,11 @@ func TestReadEvents_pages_end_before_they_outgrow_a_message(t *testing.T) {
 // of deploy/nats.conf may.
 func newOwnedWorld(t *testing.T) (world, jetstream.JetStream) {
 	t.Helper()
-	text, err := os.ReadFile(confFile)
+	file := ownConf(t, "")
+	text, err := os.ReadFile(file)
 	require.NoError(t, err)
 	const users = "    users: [\n"
 	require.Contains(t, string(text), users)
-	file := filepath.Join(t.TempDir(), "nats.conf")
 	owned := strings.Replace(string(text), users, users+"      {user: owner, password: pw-owner}\n", 1)
 	require.NoError(t, os.WriteFile(file, []byte(owned), 0o600))
 	w := world{server: broker(t, func(o *servers.NATSOptions) { o.ConfigFile = file })}
