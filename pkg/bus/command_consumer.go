@@ -50,7 +50,7 @@ func (b *Bus) ConsumeCommands(ctx context.Context, mchids []pay.MchID, o Command
 
 func (b *Bus) consumeMerchant(ctx context.Context, mchid pay.MchID, o CommandOptions, handle func(context.Context, pay.Command) (pay.CommandResult, error)) {
 	config := jetstream.ConsumerConfig{
-		Durable:       "command-" + string(mchid),
+		Durable:       durableCommand + string(mchid),
 		FilterSubject: subjectCommand + "*.*." + string(mchid),
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       o.AckWait,

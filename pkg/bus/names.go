@@ -33,12 +33,17 @@ const (
 	RequestReadCommand = "fenflow.read.command"
 	RequestActCheck    = "fenflow.act.check"
 	RequestActAbnormal = "fenflow.act.abnormal"
+
+	RequestOperateRecover     = "fenflow.operate.recover"
+	RequestOperateRecoverable = "fenflow.operate.recoverable"
 )
 
 // Their durable consumers, without which nothing in NOTIFY counts as settled.
 const (
 	durableLive   = "settle-live"
 	durableReplay = "settle-replay"
+
+	durableCommand = "command-" // and the merchant's number
 )
 
 // SubscriberConsumer is the durable consumer on EVENT that the worker makes
