@@ -54,3 +54,20 @@ type CommandResult struct {
 	ReceivedAt  time.Time
 	FinishedAt  time.Time
 }
+
+// RecoveredCommand is a command from before a restore, with what is known of it.
+type RecoveredCommand struct {
+	Command
+
+	// ToldAt is when subscribers were told that it was carried out; zero: they
+	// were not.
+	ToldAt time.Time
+}
+
+// CommandRecovery is how a recovered command ended.
+type CommandRecovery struct {
+	Result  CommandResult
+	Known   bool   // the books knew it already
+	Asked   int    // questions to WeChat Pay
+	Trouble string // what a person has to look at; empty: nothing
+}
