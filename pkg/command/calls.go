@@ -26,15 +26,20 @@ var errNoToken = errors.New("the merchant's budget of such calls is used up for 
 // Budgets are how many calls a second may be made for one merchant, over all
 // processes together.
 type Budgets struct {
-	OrderQuery int
-	OrderClose int
+	OrderQuery  int
+	OrderClose  int
+	RefundQuery int // of Recover only
 }
 
 func (b Budgets) of(api pay.API) pay.Budget {
-	if api == pay.APIOrderClose {
+	switch api {
+	case pay.APIOrderClose:
 		return pay.Budget{API: api, PerSecond: b.OrderClose}
+	case pay.APIRefundQuery:
+		return pay.Budget{API: api, PerSecond: b.RefundQuery}
+	default:
+		return pay.Budget{API: api, PerSecond: b.OrderQuery}
 	}
-	return pay.Budget{API: api, PerSecond: b.OrderQuery}
 }
 
 // query asks WeChat Pay about an order, under a token of the merchant's budget.

@@ -56,6 +56,7 @@ type WeChat interface {
 	Prepay(ctx context.Context, o pay.Order) (pay.Credential, wechatpay.Answer, error)
 	QueryOrder(ctx context.Context, o pay.Order) (wechatpay.OrderAnswer, error)
 	CloseOrder(ctx context.Context, o pay.Order) (wechatpay.Answer, error)
+	QueryRefund(ctx context.Context, q wechatpay.RefundQuery) (wechatpay.RefundAnswer, error)
 	AbnormalBody(r wechatpay.AbnormalRequest) (body []byte, keyID string, err error)
 }
 

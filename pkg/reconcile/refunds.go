@@ -193,23 +193,7 @@ func (s *Service) bookRefund(ctx context.Context, h held, st step, obs pay.Obser
 
 // observationOf is a verified answer about a refund.
 func observationOf(a wechatpay.RefundAnswer, mchid pay.MchID, source pay.Source) pay.Observation {
-	return pay.Observation{
-		Kind: pay.ObservedRefund, Source: source, ObservedAt: a.Answer.ReceivedAt, KeyID: a.Answer.KeyID,
-		MchID: mchid, OutTradeNo: a.OutTradeNo, TransactionID: a.TransactionID,
-		OutRefundNo: a.OutRefundNo, RefundAmount: a.Amount, RefundState: stateOf(a.Status), RefundID: a.RefundID,
-		SucceededAt: a.SucceededAt, ReceivedAccount: a.ReceivedAccount,
-	}
+	return a.Observation(mchid, source)
 }
 
-func stateOf(s wechatpay.RefundStatus) pay.RefundState {
-	switch s {
-	case wechatpay.RefundSuccess:
-		return pay.RefundSucceeded
-	case wechatpay.RefundClosed:
-		return pay.RefundClosed
-	case wechatpay.RefundAbnormal:
-		return pay.RefundAbnormal
-	case wechatpay.RefundProcessing:
-	}
-	return pay.RefundProcessing
-}
+func stateOf(s wechatpay.RefundStatus) pay.RefundState { return s.State() }

@@ -64,6 +64,30 @@ type RefundAnswer struct {
 	Answer          Answer
 }
 
+// Observation is what the answer means for the refund.
+func (a RefundAnswer) Observation(mchid pay.MchID, source pay.Source) pay.Observation {
+	return pay.Observation{
+		Kind: pay.ObservedRefund, Source: source, ObservedAt: a.Answer.ReceivedAt, KeyID: a.Answer.KeyID,
+		MchID: mchid, OutTradeNo: a.OutTradeNo, TransactionID: a.TransactionID,
+		OutRefundNo: a.OutRefundNo, RefundAmount: a.Amount, RefundState: a.Status.State(), RefundID: a.RefundID,
+		SucceededAt: a.SucceededAt, ReceivedAccount: a.ReceivedAccount,
+	}
+}
+
+// State is the status in our words.
+func (s RefundStatus) State() pay.RefundState {
+	switch s {
+	case RefundSuccess:
+		return pay.RefundSucceeded
+	case RefundClosed:
+		return pay.RefundClosed
+	case RefundAbnormal:
+		return pay.RefundAbnormal
+	case RefundProcessing:
+	}
+	return pay.RefundProcessing
+}
+
 // RefundBody makes the bytes of a refund call. They are made once, stored, and
 // sent unchanged each time: a repetition with the same number and parameters
 // pays once, with others it is refused (WeChat Pay doc 4014959631).
