@@ -56,13 +56,14 @@ func plan() []room {
 		{name: "pkg/deadletter", ours: edge, others: useCaseLibraries()},
 		{name: "pkg/certificates", ours: edge, others: useCaseLibraries()},
 		{name: "pkg/reconcile", ours: edge, others: useCaseLibraries()},
+		{name: "pkg/recovery", ours: edge, others: useCaseLibraries()},
 		// 3: surfaces
 		{name: "pkg/operator", ours: edge, others: []string{"github.com/go-chi/chi/v5/...", "github.com/go-chi/chi/v5", "github.com/google/uuid", "golang.org/x/...", "github.com/prometheus/client_golang/..."}},
 		{name: "pkg/cli", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/operatorapi"), others: []string{"github.com/spf13/cobra", "github.com/jedib0t/go-pretty/v6/..."}},
 		// 4: composition
 		{name: "pkg/app/boot", ours: protocols, others: []string{"github.com/go-chi/chi/v5", "github.com/prometheus/client_golang/...", "golang.org/x/..."}},
 		{name: "pkg/app/ingest", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/ingest"), others: []string{"golang.org/x/...", "github.com/prometheus/client_golang/..."}},
-		{name: "pkg/app/worker", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/store", "pkg/queue", "pkg/settle", "pkg/command", "pkg/outbox", "pkg/deadletter", "pkg/certificates"), others: []string{"golang.org/x/...", "github.com/google/uuid", "github.com/prometheus/client_golang/..."}},
+		{name: "pkg/app/worker", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/store", "pkg/queue", "pkg/settle", "pkg/command", "pkg/outbox", "pkg/deadletter", "pkg/certificates", "pkg/recovery"), others: []string{"golang.org/x/...", "github.com/google/uuid", "github.com/prometheus/client_golang/..."}},
 		{name: "pkg/app/reconciler", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/queue", "pkg/reconcile", "pkg/store"), others: []string{"golang.org/x/...", "github.com/prometheus/client_golang/..."}},
 		{name: "pkg/app/console", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/operator", "pkg/store"), others: []string{"golang.org/x/...", "github.com/prometheus/client_golang/..."}},
 		{name: "pkg/app/devstack/...", ours: []string{"pkg/...", "schema", "deploy"}, others: []string{"database/sql", "github.com/nats-io/nats.go/...", "github.com/nats-io/nats.go", "github.com/jedib0t/go-pretty/v6/...", "github.com/spf13/cobra", "github.com/google/uuid", "golang.org/x/...", "go.yaml.in/yaml/v3"}},

@@ -46,6 +46,7 @@ const (
 	UnknownNumber   Kind = "unknown_number"
 	UnknownLetter   Kind = "unknown_letter"
 	UnknownToken    Kind = "unknown_token"
+	BooksRestored   Kind = "books_restored"
 )
 
 // Outcomes of commands (FEN-4xxx).
@@ -66,6 +67,7 @@ const (
 	LetterSettled     Kind = "letter_settled"
 	TokenNameTaken    Kind = "token_name_taken"
 	NotReplayable     Kind = "not_replayable"
+	SinceTooLate      Kind = "since_too_late"
 )
 
 // What fenflow leans on (FEN-5xxx).

@@ -36,6 +36,7 @@ func Table() []Entry {
 		{UnknownNumber, "FEN-3011", "number leads to no order", "Compare it with its source, character by character, and leave out `mchid`. Messages that could not be settled are among the dead letters: `fenflow dead-letter ls`.", http.StatusNotFound, Ack, ExitNotFound},
 		{UnknownLetter, "FEN-3012", "there is no such dead letter", "Dead letters are named by their delivery id; `fenflow dead-letter ls` lists them.", http.StatusNotFound, Ack, ExitNotFound},
 		{UnknownToken, "FEN-3013", "there is no live token of this name", "`fenflow token ls` lists all tokens, revoked ones too.", http.StatusNotFound, Ack, ExitNotFound},
+		{BooksRestored, "FEN-3015", "books are older than what was told", "They were restored from a backup, or lost their last commits: run `fenflow recover --since T`, with the time of the backup or an earlier one. Until it has ended nobody moves them; notifications and commands wait in NATS.", http.StatusServiceUnavailable, Retry, ExitUnavailable},
 
 		{Conflict, "FEN-4001", "number is taken by another order", "Use a new out_trade_no, or repeat the first request unchanged.", http.StatusConflict, Ack, ExitRefused},
 		{Refused, "FEN-4002", "refused for good", "The reason is in the message; a repeat of the same request ends the same way.", http.StatusUnprocessableEntity, Ack, ExitRefused},
@@ -52,6 +53,7 @@ func Table() []Entry {
 		{LetterSettled, "FEN-4013", "dead letter is settled, discarded or being replayed", "Nothing is left to do with what is settled or discarded. If it is being replayed, read it again in a minute.", http.StatusConflict, Ack, ExitRefused},
 		{TokenNameTaken, "FEN-4014", "a live token has this name already", "Choose another name, or revoke that token first: `fenflow token revoke NAME`.", http.StatusConflict, Ack, ExitRefused},
 		{NotReplayable, "FEN-4015", "dead letter is no notification, so it cannot be replayed", "Look at it with `fenflow dead-letter show ID`, settle by hand what it means, and discard it with `fenflow dead-letter discard ID --reason TEXT`.", http.StatusUnprocessableEntity, Ack, ExitRefused},
+		{SinceTooLate, "FEN-4019", "recovery would begin after the backup", "Begin earlier: with the time at which the backup was begun, or before. Too early costs time and nothing else.", http.StatusUnprocessableEntity, Ack, ExitRefused},
 
 		{BrokerUnavailable, "FEN-5001", "NATS cannot be reached, or is full or slow", "Check NATS and its stream limits; nothing was acknowledged, so WeChat Pay and shops repeat.", http.StatusServiceUnavailable, Retry, ExitUnavailable},
 		{DatabaseUnavailable, "FEN-5002", "PostgreSQL cannot be reached", "Check PostgreSQL and `postgres.url`; messages wait in NATS meanwhile.", http.StatusServiceUnavailable, Retry, ExitUnavailable},

@@ -16,6 +16,7 @@ import (
 	"github.com/fenflow/fenflow/pkg/deadletter"
 	"github.com/fenflow/fenflow/pkg/outbox"
 	"github.com/fenflow/fenflow/pkg/pay"
+	"github.com/fenflow/fenflow/pkg/recovery"
 	"github.com/fenflow/fenflow/pkg/settle"
 	"github.com/fenflow/fenflow/pkg/store"
 )
@@ -33,6 +34,8 @@ type worker struct {
 	certs     *certificates.Service
 	proof     *proof
 	upkeep    *upkeep
+	recovery  *recovery.Service
+	books     *books
 }
 
 // Main runs the worker until ctx ends.
@@ -50,6 +53,10 @@ func Main(ctx context.Context, env boot.Env) error {
 	defer parts.close(env.Logger)
 	w := wire(env, parts, known)
 	env.Health.Add("durability", w.proof.check)
+	env.Health.Add("books", w.books.check)
+	if err := begun.Insist(ctx, env.Logger, "compare the books with what was told", store.Retryable, func() error { return w.books.look(ctx) }); err != nil {
+		return err
+	}
 	begun.Done()
 	return w.run(ctx)
 }
@@ -58,7 +65,7 @@ func wire(env boot.Env, p parts, known *merchants) *worker {
 	w := &worker{env: env, parts: p, merchants: known}
 	log, registry := env.Logger, env.Registry
 	w.relay = outbox.New(p.settlement, p.bus, log, registry)
-	w.certs = certificates.New(shelf{p.settlement}, p.bus, known, log, time.Now)
+	w.certs = certificates.New(shelf{p.plain}, p.bus, known, log, time.Now)
 	w.keys = &keys{merchants: known, certificates: w.certs, now: time.Now}
 	w.settle = settle.New(settle.Options{
 		Books: p.settlement, Merchants: known, Keys: w.keys, Relay: w.relay, Retry: w.retryLetters,
@@ -67,10 +74,12 @@ func wire(env boot.Env, p parts, known *merchants) *worker {
 	w.letters = deadletter.New(p.settlement, w.settle, log)
 	w.commands = command.New(command.Options{
 		Books: p.commands, Merchants: known, Letters: w.letters, Relay: w.relay, Waker: &waker{queue: p.queue, log: log},
-		Budgets:   command.Budgets{OrderQuery: env.Config.Budgets.OrderQuery, OrderClose: env.Config.Budgets.OrderClose},
+		Budgets:   budgets(env),
 		NotifyURL: known.notifyURL, Retryable: store.Retryable, Now: time.Now, Nonce: rand.Text,
 		Log: log, Registry: registry,
 	})
+	w.recovery = w.wireRecovery()
+	w.books = &books{recovery: w.recovery, env: env, whole: make(chan struct{})}
 	w.proof = newProof(p, env)
 	w.upkeep = newUpkeep(p, env)
 	return w
@@ -84,7 +93,8 @@ func (w *worker) retryLetters(ctx context.Context, mchid pay.MchID, no pay.OutTr
 // run is the role's life:
 //
 //  1. what needs no proof starts: answers to the edge, certificates, relay;
-//  2. durability is proven, and proven again whenever it may have changed;
+//  2. durability is proven, and proven again whenever it may have changed; books that
+//     were restored are recovered, which an operator drives;
 //  3. only then is anything consumed, and asked of WeChat Pay for a shop;
 //  4. at the end consumers finish what they hold, then the relay what they made.
 func (w *worker) run(ctx context.Context) error {
@@ -112,6 +122,9 @@ func (w *worker) run(ctx context.Context) error {
 	begin("answer reads of commands", w.serve(bus.RequestReadCommand, w.commands.ReadCommand))
 	begin("durability", w.proof.keep)
 	begin("upkeep", w.upkeep.keep)
+	begin("books", w.books.keep)
+	begin("answer recoveries", w.after(w.serve(bus.RequestOperateRecover, w.recovery.Answer), w.proof.proven, w.merchants.ready))
+	begin("answer what can be recovered", w.serve(bus.RequestOperateRecoverable, w.recovery.AnswerRecoverable))
 	begin("answer checks", w.afterProof(w.serve(bus.RequestActCheck, w.commands.ActCheck)))
 	begin("drive abnormal refunds on", w.afterProof(w.serve(bus.RequestActAbnormal, w.commands.ActAbnormal)))
 	begin("letters", w.afterProof(w.letters.Run))
@@ -148,11 +161,15 @@ func (w *worker) serve(subject string, answer func(context.Context, []byte) ([]b
 }
 
 // afterProof holds what writes into the books back until durability is proven
-// once and the certificates of earlier days are loaded. It is not stopped by a later bad
-// verdict: what the bus has taken is safer settled than not.
+// once, the certificates of earlier days are loaded, and the books are whole. It is not
+// stopped by a later bad verdict: what the bus has taken is safer settled than not.
 func (w *worker) afterProof(part func(context.Context) error) func(context.Context) error {
+	return w.after(part, w.proof.proven, w.merchants.ready, w.books.whole)
+}
+
+func (*worker) after(part func(context.Context) error, gates ...<-chan struct{}) func(context.Context) error {
 	return func(ctx context.Context) error {
-		for _, gate := range []<-chan struct{}{w.proof.proven, w.merchants.ready} {
+		for _, gate := range gates {
 			select {
 			case <-gate:
 			case <-ctx.Done():
