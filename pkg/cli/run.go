@@ -91,6 +91,7 @@ func (c *commandLine) root() *cobra.Command {
 	flags.StringToStringVar(&c.set, "set", nil, "override one setting, such as listen.admin=:9090")
 	flags.BoolVar(&c.json, "json", c.json, "print one JSON document on stdout")
 	root.AddCommand(c.status(), c.order(), c.deadLetter(), c.audit())
+	root.AddCommand(c.recover())
 	root.AddCommand(c.console(), c.token())
 	root.AddCommand(c.migrate(), c.config(), c.key(), c.explain(), c.health(), c.version())
 	return root

@@ -75,6 +75,7 @@ func New(o Options) *API {
 	a.route(r, http.MethodPost, "/operator/v1/dead-letter-replays", a.replayLetters)
 	a.route(r, http.MethodGet, "/operator/v1/audit", a.listAudit)
 	// Each noun lists its own routes beside its handlers.
+	a.routeRecoveries(r)
 	a.router = r
 	return a
 }
