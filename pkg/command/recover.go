@@ -140,6 +140,8 @@ func (s *Service) recoverRefund(ctx context.Context, c pay.RecoveredCommand) (pa
 		return s.executed(ctx, c)
 	case bad != nil:
 		return pay.CommandRecovery{Trouble: "it had been granted, and its payment is not in the books: " + bad.Detail}, nil
+	case c.ToldAt.IsZero() && wish.Amount > payment.Amount-payment.Refunded-payment.Reserved:
+		return s.executed(ctx, c) // refused, as then
 	}
 	at, asked := c.ToldAt, 0
 	if at.IsZero() {

@@ -125,8 +125,9 @@ const (
 	// stepTime bounds one step: whoever drives a recovery is told so often how
 	// far it is, and waits 18 s at most (operator.askWithin).
 	stepTime = 5 * time.Second
-	// lease is longer than a step and the longest page after it.
-	lease = 60 * time.Second
+	// lease is longer than a step, and renewed by each page: whoever takes over from
+	// one that died waits so long. Two at the same page do no harm.
+	lease = 20 * time.Second
 	// margin is how much earlier than asked for messages are read: what was
 	// stored just before the backup may have been settled just after it.
 	margin = 15 * time.Minute
