@@ -43,6 +43,8 @@ func (c *commandLine) runRecovery(ctx context.Context, api remote, q operatorapi
 			if !r.Busy {
 				continue
 			}
+		case problem.KindOf(err) == problem.Refused && q.RecoveryID != nil:
+			q.RecoveryID = nil // given up: for one that covers more, or because the database was started anew
 		case !mayPass(err), !failing.IsZero() && time.Since(failing) > recoverPatience:
 			return answer{}, err
 		case failing.IsZero():

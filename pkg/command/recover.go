@@ -36,7 +36,7 @@ func (s *Service) Recover(ctx context.Context, c pay.RecoveredCommand) (pay.Comm
 		return pay.CommandRecovery{Result: known, Known: true}, nil
 	}
 	// Whoever waited has been told, or has given up: no call is made for them.
-	c.Deadline = c.ReceivedAt
+	c.Deadline = s.Now().Add(-time.Second)
 	switch c.Kind {
 	case pay.CommandOrderCreate:
 		return s.recoverOrder(ctx, c)
@@ -143,50 +143,67 @@ func (s *Service) recoverRefund(ctx context.Context, c pay.RecoveredCommand) (pa
 	case c.ToldAt.IsZero() && wish.Amount > payment.Amount-payment.Refunded-payment.Reserved:
 		return s.executed(ctx, c) // refused, as then
 	}
-	at, asked := c.ToldAt, 0
-	if at.IsZero() {
-		asked = 1
-		at, err = s.sentAt(ctx, wechat, payment, c)
+	known := evidence{c.ToldAt, c.ToldTransaction, c.ToldAmount, 0}
+	if known.at.IsZero() {
+		if known, err = s.sent(ctx, wechat, payment, c); err != nil {
+			return pay.CommandRecovery{}, err
+		}
 	}
 	switch {
-	case err != nil:
-		return pay.CommandRecovery{}, err
-	case at.IsZero():
-		r, err := s.finish(ctx, c, failed(pay.CommandUnavailable, repeatAfterRestore()))
-		r.Asked, r.Trouble = asked, "nothing tells that it was granted: the shop repeats the same request if it wants it"
-		return r, err
+	case known.at.IsZero():
+		return s.notRepeated(ctx, c, known, repeatAfterRestore(), "nothing tells that it was granted: the shop repeats the same request if it wants it")
+	case known.amount != wish.Amount || known.transaction != payment.TransactionID:
+		return s.notRepeated(ctx, c, known, problem.Newf(problem.RefundNumberTaken, "out_refund_no %s is taken by another refund", c.OutRefundNo), "")
 	}
-	end, err := s.recordRefund(ctx, c.Command, wish, payment, granted{at: at, again: true})
+	end, err := s.recordRefund(ctx, c.Command, wish, payment, granted{at: known.at, again: true})
 	if err != nil {
 		return pay.CommandRecovery{}, err
 	}
 	r, err := s.finish(ctx, c, end)
-	r.Asked = asked
+	r.Asked = known.asked
 	if end.problem != nil {
 		r.Trouble = "it had been granted, and the books refuse it: " + end.problem.Detail
 	}
 	return r, err
 }
 
-// sentAt is when a refund that nobody was told of was asked for, if WeChat Pay
-// has it.
-func (s *Service) sentAt(ctx context.Context, wechat WeChat, p pay.Payment, c pay.RecoveredCommand) (time.Time, error) {
+// evidence is what tells that a refund was granted under a number, and which.
+type evidence struct {
+	at          time.Time // zero: nothing does
+	transaction pay.TransactionID
+	amount      pay.Fen
+	asked       int
+}
+
+// notRepeated records an outcome for a refund that is not granted again.
+func (s *Service) notRepeated(ctx context.Context, c pay.RecoveredCommand, known evidence, why *problem.Error, trouble string) (pay.CommandRecovery, error) {
+	outcome := pay.CommandUnavailable
+	if why.Kind == problem.RefundNumberTaken {
+		outcome = pay.CommandConflict
+	}
+	r, err := s.finish(ctx, c, failed(outcome, why))
+	r.Asked, r.Trouble = known.asked, trouble
+	return r, err
+}
+
+// sent asks WeChat Pay about a refund that nobody was told of.
+func (s *Service) sent(ctx context.Context, wechat WeChat, p pay.Payment, c pay.RecoveredCommand) (evidence, error) {
 	order, _, err := s.Books.Order(ctx, c.MchID, p.OutTradeNo) // a payment has its order
 	if err != nil {
-		return time.Time{}, fmt.Errorf("look up order: %w", err)
+		return evidence{}, fmt.Errorf("look up order: %w", err)
 	}
-	q := wechatpay.RefundQuery{Protocol: order.Protocol, AppID: order.AppID, OutRefundNo: c.OutRefundNo}
-	err = s.spend(ctx, c.MchID, pay.APIRefundQuery, "refund_query", func() error {
-		_, err := wechat.QueryRefund(ctx, q)
+	var answer wechatpay.RefundAnswer
+	err = s.spend(ctx, c.MchID, pay.APIRefundQuery, "refund_query", func() (err error) {
+		answer, err = wechat.QueryRefund(ctx, wechatpay.RefundQuery{Protocol: order.Protocol, AppID: order.AppID, OutRefundNo: c.OutRefundNo})
 		return err
 	})
 	switch {
 	case wechatpay.IsNotExist(err):
-		return time.Time{}, nil
+		return evidence{asked: 1}, nil
 	case err != nil:
-		return time.Time{}, problem.Wrap(problem.Unavailable, err, "WeChat Pay gives no clear answer about refund "+string(c.OutRefundNo))
+		return evidence{}, problem.Wrap(problem.Unavailable, err, "WeChat Pay gives no clear answer about refund "+string(c.OutRefundNo))
 	}
-	return c.ReceivedAt, nil
+	return evidence{c.ReceivedAt, answer.TransactionID, answer.Amount, 1}, nil
 }
 
 // finish records how it ended.

@@ -584,7 +584,7 @@ type RecoverJSONBody struct {
 	Reason     string              `json:"reason"`
 	RecoveryID *openapi_types.UUID `json:"recovery_id,omitempty"`
 
-	// Since when the backup was begun
+	// Since when the backup was begun, or earlier
 	Since time.Time `json:"since"`
 }
 

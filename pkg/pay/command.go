@@ -59,9 +59,13 @@ type CommandResult struct {
 type RecoveredCommand struct {
 	Command
 
-	// ToldAt is when subscribers were told that it was carried out; zero: they
-	// were not.
+	// ToldAt is when subscribers were told that its number was given an order or a
+	// refund; zero: they were not.
 	ToldAt time.Time
+	// Of the refund that they were told of. It may be another one under the number
+	// of one that had been refused.
+	ToldTransaction TransactionID
+	ToldAmount      Fen
 }
 
 // CommandRecovery is how a recovered command ended.

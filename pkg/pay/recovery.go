@@ -85,7 +85,7 @@ type Recovery struct {
 	Reason     string
 	Phase      RecoveryPhase
 	Needed     bool // the books were restored: nobody moves them before it ends
-	Superseded bool // given up in favour of one since another instant
+	Superseded bool // given up: for one since earlier, or because the database was started anew
 	Stretches  RecoveryStretches
 	Counts     RecoveryCounts
 	Problems   []RecoveryProblem // the first ones

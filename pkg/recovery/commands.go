@@ -87,19 +87,20 @@ func (p *page) orderOfCommand(ctx context.Context, c *pay.StoredCommand) (pay.Or
 	return key, nil
 }
 
-// recover recovers one command, and leaves to the live consumer what that has
-// not acknowledged and nobody was told of: it is handed out as ever. It may run
-// beside others of its kind.
+// recover recovers one command, and leaves to the live consumer what that has not
+// acknowledged: it is handed out as ever. Of those, some may have been acknowledged
+// out of turn; a refund that was told of is granted in any case. It may run beside
+// others of its kind.
 func (p *page) recover(ctx context.Context, key pay.OrderKey, c pay.StoredCommand, floors map[pay.MchID]uint64, mu *sync.Mutex) error {
-	toldAt := p.stories[key].toldAt(&c)
+	recovered := p.stories[key].recovered(c.Command)
 	counts := &p.run.Counts
-	if c.Sequence > floors[c.MchID] && toldAt.IsZero() {
+	if c.Sequence > floors[c.MchID] && (c.Kind != pay.CommandRefundCreate || recovered.ToldAt.IsZero()) {
 		mu.Lock()
 		defer mu.Unlock()
 		counts.CommandsLeft++
 		return nil
 	}
-	done, err := p.Commands.Recover(ctx, pay.RecoveredCommand{Command: c.Command, ToldAt: toldAt})
+	done, err := p.Commands.Recover(ctx, recovered)
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", c.Kind, c.ID, err)
 	}
@@ -118,12 +119,16 @@ func (p *page) recover(ctx context.Context, key pay.OrderKey, c pay.StoredComman
 	return nil
 }
 
-// toldAt is when subscribers were told that a command was carried out.
-func (s story) toldAt(c *pay.StoredCommand) time.Time {
+// recovered is a command with what subscribers were told of its number.
+func (s story) recovered(c pay.Command) pay.RecoveredCommand {
 	kind := pay.FactOrderCreated
 	if c.Kind == pay.CommandRefundCreate {
 		kind = pay.FactRefundRequested
 	}
 	told, _ := s.find(kind, c.OutRefundNo)
-	return told.CreatedAt
+	r := pay.RecoveredCommand{Command: c, ToldAt: told.CreatedAt}
+	if told.order.Refund != nil {
+		r.ToldTransaction, r.ToldAmount = told.transaction(), pay.Fen(told.order.Refund.AmountFen)
+	}
+	return r
 }

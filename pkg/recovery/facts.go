@@ -14,6 +14,9 @@ type fact struct {
 	pay.StoredEvent
 
 	order event.Order
+	// overrun: more went back of this order's money than had come. Which refund went
+	// over hangs on the order in which all of them became known.
+	overrun bool
 }
 
 // story is what was told of one order, in the order in which it came about:
@@ -29,9 +32,13 @@ func storiesOf(told []pay.StoredEvent) map[pay.OrderKey]story {
 			continue
 		}
 		key := pay.OrderKey{MchID: e.MchID, OutTradeNo: e.OutTradeNo}
-		stories[key] = append(stories[key], fact{e, parsed.Data})
+		stories[key] = append(stories[key], fact{StoredEvent: e, order: parsed.Data})
 	}
 	for _, facts := range stories {
+		overrun := slices.ContainsFunc(facts, func(f fact) bool { return f.Fact == pay.FactOrderAnomaly && f.refund() != "" })
+		for i := range facts {
+			facts[i].overrun = overrun
+		}
 		slices.SortStableFunc(facts, func(a, b fact) int {
 			return cmp.Or(cmp.Compare(a.order.Sequence, b.order.Sequence), cmp.Compare(a.Sequence, b.Sequence))
 		})
@@ -83,10 +90,10 @@ func (f fact) ofRefundsCourse() bool {
 // about later: it decides what that means.
 func (f fact) binds() bool {
 	switch f.Fact {
-	case pay.FactOrderPrepared, pay.FactRefundSucceeded, pay.FactRefundAbnormal:
+	case pay.FactOrderPrepared:
 		return false
-	case pay.FactOrderAnomaly:
-		return f.ofPayment()
+	case pay.FactRefundSucceeded, pay.FactRefundAbnormal:
+		return f.overrun
 	}
 	return true
 }

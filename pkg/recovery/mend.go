@@ -40,7 +40,7 @@ func (p *page) bring(ctx context.Context, key pay.OrderKey, f fact) error {
 		return p.askPayment(ctx, key, f)
 	case f.Fact == pay.FactRefundRequested:
 		return p.request(ctx, key, f)
-	case f.Fact == pay.FactRefundClosed, f.ofRefundsCourse() && p.ending:
+	case f.Fact == pay.FactRefundClosed, f.ofRefundsCourse() && (p.ending || f.overrun):
 		return p.askRefund(ctx, key, f)
 	}
 	if obs, ours := f.decided(); ours {

@@ -136,11 +136,18 @@ const (
 	known = 256
 )
 
-// Begin begins a recovery since an instant, or takes up the one that is under
-// way since then. The books must hold what was told just before the instant.
+// Begin begins a recovery since an instant, or takes up the one that is under way
+// since then or earlier. The books must hold what was told just before the instant.
 func (s *Service) Begin(ctx context.Context, since time.Time, actor, reason string) (pay.Recovery, error) {
 	if since.After(s.Now()) {
 		return pay.Recovery{}, problem.InvalidFields(problem.Field{Field: "since", Message: "is " + since.UTC().Format(time.RFC3339) + ", which has not come yet"})
+	}
+	running, found, err := s.Books.Recovery(ctx, "")
+	switch {
+	case err != nil:
+		return pay.Recovery{}, fmt.Errorf("read recovery: %w", err)
+	case found && !running.Superseded && !running.Since.After(since):
+		return running, nil
 	}
 	var parts pay.RecoveryStretches
 	for _, part := range []struct {
@@ -246,7 +253,7 @@ func (s *Service) notLeased(ctx context.Context, id string) (pay.Recovery, error
 	case !found:
 		return pay.Recovery{}, problem.New(problem.NotFound, "there is no recovery "+id)
 	case r.Superseded:
-		return pay.Recovery{}, problem.New(problem.Refused, "another recovery was begun since another instant; this one is given up")
+		return pay.Recovery{}, problem.New(problem.Refused, "this recovery was given up: another was begun since an earlier instant, or the database was started anew")
 	case r.Phase == pay.RecoveryDone:
 		return r, nil
 	}

@@ -18,6 +18,8 @@ var (
 	readAnomaliesOfOrdersSQL string
 	//go:embed queries/catch_up_orders.sql
 	catchUpOrdersSQL string
+	//go:embed queries/catch_up_refunds.sql
+	catchUpRefundsSQL string
 	//go:embed queries/known_commands.sql
 	knownCommandsSQL string
 )
@@ -101,7 +103,7 @@ func (s *Store) OrderBooks(ctx context.Context, keys []pay.OrderKey) (map[pay.Or
 }
 
 // CatchUpOrders lets orders go on after the last sequence that was told of
-// them, and makes those due now that are not resolved.
+// them, and makes those due now that are not resolved, and their refunds.
 func (s *Store) CatchUpOrders(ctx context.Context, told map[pay.OrderKey]int64) error {
 	if len(told) == 0 {
 		return nil
@@ -114,8 +116,11 @@ func (s *Store) CatchUpOrders(ctx context.Context, told map[pay.OrderKey]int64) 
 		mchids, numbers = append(mchids, string(key.MchID)), append(numbers, string(key.OutTradeNo))
 		sequences = append(sequences, sequence)
 	}
-	_, err := s.db.ExecContext(ctx, catchUpOrdersSQL, mchids, numbers, sequences)
-	return failed(ctx, "catch up orders", err)
+	if _, err := s.db.ExecContext(ctx, catchUpOrdersSQL, mchids, numbers, sequences); err != nil {
+		return failed(ctx, "catch up orders", err)
+	}
+	_, err := s.db.ExecContext(ctx, catchUpRefundsSQL, mchids, numbers)
+	return failed(ctx, "catch up refunds", err)
 }
 
 // KnownCommands gives the outcomes of those of the commands that have one.

@@ -32,9 +32,9 @@ var (
 // errLeaseLost: somebody else goes on with the recovery.
 var errLeaseLost = errors.New("somebody else goes on with this recovery")
 
-// BeginRecovery begins a recovery since an instant, or gives the one since then
-// that is under way. One since another instant is given up: what the books need
-// is carried over.
+// BeginRecovery begins a recovery since an instant, or gives the one that is under
+// way since then or earlier. One since later is given up, and so is one that began
+// in another life of the database; what the books need is carried over.
 func (s *Store) BeginRecovery(ctx context.Context, since time.Time, parts pay.RecoveryStretches, actor, reason string) (r pay.Recovery, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

@@ -41,6 +41,7 @@ CREATE TABLE recoveries (
     state        text        NOT NULL DEFAULT 'running',
     phase        text        NOT NULL DEFAULT 'events',
     needed       boolean     NOT NULL,                 -- the books were not vouched for when it began
+    incarnation  text        NOT NULL DEFAULT books_incarnation(), -- that it began in; in another it begins anew
     stretches    jsonb       NOT NULL,                 -- of the streams, and how far each is done
     counts       jsonb       NOT NULL DEFAULT '{}',
     problems     jsonb       NOT NULL DEFAULT '[]',

@@ -2,7 +2,6 @@ package devstack
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -14,7 +13,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -34,6 +32,9 @@ type hour struct {
 	worker *bus.Bus // to look at the streams
 	api    *bus.Bus
 	dump   string
+	began  time.Time // when the backup was begun
+
+	refundsEnd map[string]string // by number: where each refund stood at the end of the hour
 }
 
 func beginHour(t *testing.T) *hour {
@@ -207,7 +208,7 @@ func (h *hour) books() map[string]string {
 			succeeded_at, received_account, failure_code, CASE origin WHEN 'command' THEN created_at END) FROM refunds ORDER BY 1`),
 		"anomalies": h.text(`SELECT concat_ws('|', mchid, transaction_id, kind, out_refund_no, out_trade_no, policy, state, expected_fen, actual_fen) FROM anomalies ORDER BY 1`),
 		"commands":  h.text(`SELECT concat_ws('|', mchid, command_id, kind, out_trade_no, out_refund_no, digest, outcome) FROM commands ORDER BY 1`),
-		"letters":   h.text(`SELECT concat_ws('|', mchid, delivery_id, reason, state) FROM dead_letters ORDER BY 1`),
+		"letters":   h.text(`SELECT concat_ws('|', mchid, delivery_id, reason, state, out_trade_no, transaction_id, detail) FROM dead_letters ORDER BY 1`),
 		"archive":   h.text(`SELECT concat_ws('|', mchid, delivery_id) FROM deliveries WHERE kind <> 'answer' ORDER BY 1`),
 		"published": h.text(`SELECT concat_ws('|', event_id, fact, payload) FROM published ORDER BY 1`),
 	}
@@ -389,50 +390,100 @@ func (h *hour) settled() {
 func TestRecover_ends_with_the_same_books_and_no_new_events(t *testing.T) {
 	t.Parallel()
 	h := beginHour(t)
-	h.before()
-	began := h.backUp()
-	h.after()
-	h.settled()
-	books, told, refunds := h.books(), h.told(), h.platformRefunds()
-	calls, err := h.platform.calls(t.Context())
-	require.NoError(t, err)
-
-	h.restore()
-	require.NotEqual(t, books["orders"], h.books()["orders"])
-	require.NoError(t, h.stack.Resume(t.Context()))
-	// While nobody may move the books, WeChat Pay goes on telling, and is heard.
-	h.pay("AFTER-OPEN", nil)
-	require.Eventually(t, func() bool {
-		summary, err := h.platform.deliveries(t.Context())
-		return err == nil && summary.Pending == 0
-	}, patience, pollEvery)
-	exit, said := h.recover(t.Context(), began)
-	t.Log(said)
-	require.Zero(t, exit, said)
-	require.NoError(t, h.stack.AwaitReady(t.Context()))
-
-	h.untilOrder("AFTER-OPEN", "paid")
-	h.settledAgain(books, told, refunds)
-	callsNow, err := h.platform.calls(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, calls["refund"], callsNow["refund"], "no refund was sent again")
-	require.Equal(t, calls["prepay"], callsNow["prepay"], "no buyer's code was taken out of use")
-
+	h.loseAnHour(func(began time.Time) {
+		exit, said := h.recover(t.Context(), began)
+		require.Zero(t, exit, said)
+	})
 	// Once more changes nothing at all.
-	again, toldAgain := h.books(), h.told()
-	exit, said = h.recover(t.Context(), began)
+	again, told := h.books(), h.told()
+	exit, said := h.recover(t.Context(), h.began)
 	require.Zero(t, exit, said)
 	h.quiet()
 	require.Equal(t, again, h.books())
-	require.Equal(t, toldAgain, h.told())
+	require.Equal(t, told, h.told())
 	h.goesOn()
+}
+
+// The same, though the worker and the operator's command die again and again on the way.
+func TestRecover_goes_on_after_whatever_dies(t *testing.T) {
+	t.Parallel()
+	h := beginHour(t)
+	h.loseAnHour(func(began time.Time) {
+		for n := range 4 {
+			ctx, kill := context.WithCancel(t.Context())
+			ended := make(chan int, 1)
+			go func() {
+				exit, _ := h.recover(ctx, began)
+				ended <- exit
+			}()
+			// Somewhere in a step, and in another place each time.
+			h.until("1", `SELECT count(*) FROM recoveries WHERE leased_until > now()`)
+			select {
+			case <-time.After(time.Duration(40+60*n) * time.Millisecond):
+			case <-t.Context().Done():
+			}
+			require.NoError(t, h.stack.Kill("worker"))
+			kill()
+			<-ended
+			// Whoever died keeps its turn for as long as it may have been alive.
+			h.until("0", `SELECT count(*) FROM recoveries WHERE leased_until > now()`)
+		}
+		exit, said := h.recover(t.Context(), began)
+		require.Zero(t, exit, said)
+	})
+	require.GreaterOrEqual(t, h.stack.Restarts(), 4)
+	h.goesOn()
+}
+
+// loseAnHour plays an hour, puts the books of before in its place, has them recovered,
+// and compares.
+func (h *hour) loseAnHour(recover func(began time.Time)) {
+	h.t.Helper()
+	h.before()
+	h.began = h.backUp()
+	h.after()
+	h.settled()
+	books, told, refunds := h.books(), h.told(), h.platformRefunds()
+	h.refundsEnd = map[string]string{}
+	for line := range strings.SplitSeq(h.text(`SELECT concat_ws(' ', out_refund_no, state) FROM refunds`), "\n") {
+		no, state, _ := strings.Cut(line, " ")
+		h.refundsEnd[no] = state
+	}
+	calls, err := h.platform.calls(h.t.Context())
+	require.NoError(h.t, err)
+
+	h.restore()
+	lost := h.books()
+	require.NotEqual(h.t, books["orders"], lost["orders"])
+	require.NoError(h.t, h.stack.Resume(h.t.Context()))
+	require.Eventually(h.t, func() bool {
+		err := probe(h.t.Context(), httpURL(h.stack.ports.workerAdmin)+"/readyz")
+		return err != nil && strings.Contains(err.Error(), "FEN-3015")
+	}, patience, pollEvery)
+	// While nobody may move the books, WeChat Pay goes on telling, and is heard.
+	h.pay("AFTER-OPEN", nil)
+	require.Eventually(h.t, func() bool {
+		summary, err := h.platform.deliveries(h.t.Context())
+		return err == nil && summary.Pending == 0
+	}, patience, pollEvery)
+	require.ErrorContains(h.t, probe(h.t.Context(), httpURL(h.stack.ports.reconAdmin)+"/readyz"), "503")
+	require.Equal(h.t, lost, h.books(), "nobody moved them")
+	recover(h.began)
+	require.NoError(h.t, h.stack.AwaitReady(h.t.Context()))
+
+	h.untilOrder("AFTER-OPEN", "paid")
+	h.settledAgain(books, told, refunds)
+	callsNow, err := h.platform.calls(h.t.Context())
+	require.NoError(h.t, err)
+	require.Equal(h.t, calls["refund"], callsNow["refund"], "no refund was sent again")
+	require.Equal(h.t, calls["prepay"], callsNow["prepay"], "no buyer's code was taken out of use")
 }
 
 // settledAgain compares what is with what was, but for the order that was paid since.
 func (h *hour) settledAgain(books map[string]string, told []string, refunds map[string]string) {
 	h.t.Helper()
-	for _, no := range []string{"R-PART-2"} {
-		h.untilRefund(no, "processing")
+	for no, state := range h.refundsEnd {
+		h.untilRefund(no, state)
 	}
 	h.quiet()
 	without := func(text, what string) []string {
@@ -482,6 +533,3 @@ func (h *hour) goesOn() {
 	require.Zero(h.t, repeated.repeated)
 	require.Empty(h.t, repeated.bad)
 }
-
-var _ = cmp.Compare[int]
-var _ sync.Mutex

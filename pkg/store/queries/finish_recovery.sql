@@ -3,7 +3,7 @@ WITH ended AS (
     UPDATE recoveries AS r
     SET state = 'done', phase = 'done', stretches = $3, counts = $4, problems = $5, lease = NULL, leased_until = NULL,
         moved_at = now(), finished_at = now()
-    WHERE r.recovery_id = $1 AND r.lease = $2 AND r.state = 'running'
+    WHERE r.recovery_id = $1 AND r.lease = $2 AND r.state = 'running' AND r.incarnation = books_incarnation()
     RETURNING r.recovery_id, r.since, r.counts
 ), vouched AS (
     INSERT INTO vouchers (incarnation)

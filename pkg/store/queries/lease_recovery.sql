@@ -3,7 +3,7 @@
 WITH leased AS (
     UPDATE recoveries AS r
     SET lease = gen_random_uuid(), leased_until = now() + make_interval(secs => $2), tries = r.tries + 1
-    WHERE r.recovery_id = $1 AND r.state = 'running' AND (r.leased_until IS NULL OR r.leased_until <= now())
+    WHERE r.recovery_id = $1 AND r.state = 'running' AND r.incarnation = books_incarnation() AND (r.leased_until IS NULL OR r.leased_until <= now())
     RETURNING r.recovery_id, r.since, r.actor, r.reason, r.state, r.phase, r.needed, r.stretches, r.counts, r.problems, r.tries, r.lease,
               r.started_at, r.finished_at
 ), audited AS (
