@@ -63,6 +63,21 @@ func TestSince_begins_at_the_first_message_of_an_instant_and_ends_at_the_last_of
 	require.Equal(t, pay.Stretch{First: 10, Next: 10, Until: 10}, at(time.Time{}), "of a stream that dropped all")
 }
 
+func TestTail_gives_the_last_messages(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	tail := func(most uint64) pay.Stretch {
+		part, err := w.worker.Tail(t.Context(), StreamEvent, most)
+		require.NoError(t, err)
+		return part
+	}
+	require.True(t, tail(9).Ended(), "of an empty stream")
+	_, err := w.worker.PublishEvents(t.Context(), []pay.Outgoing{told(1), told(2), told(3)})
+	require.NoError(t, err)
+	require.Equal(t, pay.Stretch{First: 2, Next: 2, Until: 4}, tail(2))
+	require.Equal(t, pay.Stretch{First: 1, Next: 1, Until: 4}, tail(9))
+}
+
 func TestReadNotifications_gives_what_consumers_are_handed_and_leaves_them_alone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -139,7 +139,7 @@ func (s *Service) recoverRefund(ctx context.Context, c pay.RecoveredCommand) (pa
 	case bad != nil && c.ToldAt.IsZero():
 		return s.executed(ctx, c)
 	case bad != nil:
-		return pay.CommandRecovery{Trouble: "it had been granted, and its payment is not in the books: " + bad.Detail}, nil
+		return pay.CommandRecovery{Trouble: "it had been granted, and its payment is not in the books: " + bad.Detail}, nil //nolint:nilerr // it is what was found out
 	case c.ToldAt.IsZero() && wish.Amount > payment.Amount-payment.Refunded-payment.Reserved:
 		return s.executed(ctx, c) // refused, as then
 	}

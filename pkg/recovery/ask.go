@@ -37,7 +37,9 @@ func (p *page) askPayment(ctx context.Context, key pay.OrderKey, f fact) error {
 	}
 	obs, _ := answer.Observation(pay.SourceQuery)
 	if obs.Kind != pay.ObservedPaid || obs.TransactionID != f.transaction() {
-		p.trouble(key, "", fmt.Sprintf("subscribers were told of payment %s, and WeChat Pay says %s %s", f.transaction(), answer.State, obs.TransactionID))
+		if p.ending { // before that, its notification may be still to come
+			p.trouble(key, "", fmt.Sprintf("subscribers were told of payment %s, and WeChat Pay says %s %s", f.transaction(), answer.State, obs.TransactionID))
+		}
 		return nil
 	}
 	return p.settleAnswer(ctx, key, obs, answer.Answer)
@@ -87,7 +89,7 @@ func (p *page) ask(ctx context.Context, mchid pay.MchID, b pay.Budget, question 
 			return fmt.Errorf("take a token: %w", err)
 		}
 		if taken {
-			p.run.Counts.Asked++
+			p.note(func(r *pay.Recovery) { r.Counts.Asked++ })
 			return question(ctx, wechat)
 		}
 		timer := time.NewTimer(tokenPause)
@@ -105,8 +107,10 @@ func (p *page) ask(ctx context.Context, mchid pay.MchID, b pay.Budget, question 
 // comes after may hang on the answer.
 func (p *page) unanswered(key pay.OrderKey, refund pay.OutRefundNo, err error) error {
 	final := errors.Is(err, errUnreachable) || wechatpay.IsNotExist(err) || wechatpay.ClassOf(err) == wechatpay.ClassConfig
-	if final || p.ending {
+	if p.ending {
 		p.trouble(key, refund, "WeChat Pay was asked about it: "+err.Error())
+	}
+	if final || p.ending {
 		return nil
 	}
 	return problem.Wrap(problem.Unavailable, err, "WeChat Pay gives no clear answer about order "+string(key.OutTradeNo)+", and what came after it hangs on that")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/fenflow/fenflow/pkg/pay"
@@ -12,38 +11,35 @@ import (
 
 // takeCommand recovers a command other than order.create behind all that was
 // told before it.
-func (p *page) takeCommand(ctx context.Context, w *word, floors map[pay.MchID]uint64) error {
+func (p *page) takeCommand(ctx context.Context, key pay.OrderKey, w *word, floors map[pay.MchID]uint64) error {
 	c := w.command
 	if c.Spoilt != "" {
 		p.trouble(pay.OrderKey{MchID: c.MchID}, "", fmt.Sprintf("message %d of COMMAND is no command: %s", c.Sequence, c.Spoilt))
 		return nil
 	}
-	key, err := p.orderOfCommand(ctx, c)
-	if err != nil {
-		return err
-	}
-	if err := p.know(ctx, key); err != nil {
-		return err
-	}
 	// Whether all of it is there is for the command to find out: what it needs
 	// is in the books, or it is told of.
-	if _, err := p.mend(ctx, key, p.stories[key].beforeCommand(c, w.at)); err != nil {
+	if _, err := p.mend(ctx, key, p.story(key).beforeEffect(w)); err != nil {
 		return err
 	}
-	var mu sync.Mutex
-	if err := p.recover(ctx, key, *c, floors, &mu); err != nil {
-		return err
-	}
-	if err := p.look(ctx, key); err != nil {
+	if err := p.recover(ctx, key, *c, floors); err != nil {
 		return err
 	}
 	if c.Kind == pay.CommandRefundCreate && key.OutTradeNo != "" {
 		if _, err := p.Letters.Retry(ctx, key.MchID, key.OutTradeNo); err != nil {
 			return fmt.Errorf("retry letters: %w", err)
 		}
-		return p.look(ctx, key)
 	}
-	return nil
+	return p.look(ctx, key)
+}
+
+// orderOfWord is the order that a word is about.
+func (p *page) orderOfWord(ctx context.Context, w *word) (pay.OrderKey, error) {
+	if w.command != nil && w.command.Spoilt == "" {
+		return p.orderOfCommand(ctx, w.command)
+	}
+	key, _ := p.orderNamed(w)
+	return key, nil
 }
 
 // beforeCommand gives what came about before a command had its effect. That an
@@ -58,6 +54,7 @@ func (s story) beforeCommand(c *pay.StoredCommand, at time.Time) story {
 				return s[:i+1]
 			}
 		}
+	default:
 	}
 	return s.before(at, func(fact) bool { return false })
 }
@@ -66,13 +63,11 @@ func (s story) beforeCommand(c *pay.StoredCommand, at time.Time) story {
 // payment only.
 func (p *page) orderOfCommand(ctx context.Context, c *pay.StoredCommand) (pay.OrderKey, error) {
 	key := pay.OrderKey{MchID: c.MchID, OutTradeNo: c.OutTradeNo}
-	var body struct {
-		TransactionID pay.TransactionID `json:"transaction_id"`
-	}
-	if key.OutTradeNo != "" || json.Unmarshal(c.Body, &body) != nil || body.TransactionID == "" {
+	transaction := namedPayment(c.Body)
+	if key.OutTradeNo != "" || transaction == "" {
 		return key, nil
 	}
-	payment, found, err := p.Books.Payment(ctx, c.MchID, body.TransactionID)
+	payment, found, err := p.Books.Payment(ctx, c.MchID, transaction)
 	if err != nil {
 		return key, fmt.Errorf("look up payment: %w", err)
 	}
@@ -87,35 +82,43 @@ func (p *page) orderOfCommand(ctx context.Context, c *pay.StoredCommand) (pay.Or
 	return key, nil
 }
 
+// namedPayment is the payment that the body of a refund.create names. A body that
+// does not parse names none, and is refused by whoever carries the command out.
+func namedPayment(body []byte) pay.TransactionID {
+	var named struct {
+		TransactionID pay.TransactionID `json:"transaction_id"`
+	}
+	if json.Unmarshal(body, &named) != nil {
+		return ""
+	}
+	return named.TransactionID
+}
+
 // recover recovers one command, and leaves to the live consumer what that has not
 // acknowledged: it is handed out as ever. Of those, some may have been acknowledged
 // out of turn; a refund that was told of is granted in any case. It may run beside
 // others of its kind.
-func (p *page) recover(ctx context.Context, key pay.OrderKey, c pay.StoredCommand, floors map[pay.MchID]uint64, mu *sync.Mutex) error {
-	recovered := p.stories[key].recovered(c.Command)
-	counts := &p.run.Counts
+func (p *page) recover(ctx context.Context, key pay.OrderKey, c pay.StoredCommand, floors map[pay.MchID]uint64) error {
+	recovered := p.story(key).recovered(c.Command)
 	if c.Sequence > floors[c.MchID] && (c.Kind != pay.CommandRefundCreate || recovered.ToldAt.IsZero()) {
-		mu.Lock()
-		defer mu.Unlock()
-		counts.CommandsLeft++
+		p.note(func(r *pay.Recovery) { r.Counts.CommandsLeft++ })
 		return nil
 	}
 	done, err := p.Commands.Recover(ctx, recovered)
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", c.Kind, c.ID, err)
 	}
-	mu.Lock()
-	defer mu.Unlock()
-	counts.Asked += done.Asked
-	switch {
-	case done.Known:
-		counts.CommandsKnown++
-	default:
-		counts.Commands++
-	}
-	if done.Trouble != "" {
-		p.run.Trouble(pay.RecoveryProblem{MchID: c.MchID, OutTradeNo: c.OutTradeNo, OutRefundNo: c.OutRefundNo, CommandID: c.ID, Detail: done.Trouble})
-	}
+	p.note(func(r *pay.Recovery) {
+		r.Counts.Asked += done.Asked
+		if done.Known {
+			r.Counts.CommandsKnown++
+		} else {
+			r.Counts.Commands++
+		}
+		if done.Trouble != "" {
+			r.Trouble(pay.RecoveryProblem{MchID: c.MchID, OutTradeNo: c.OutTradeNo, OutRefundNo: c.OutRefundNo, CommandID: c.ID, Detail: done.Trouble})
+		}
+	})
 	return nil
 }
 

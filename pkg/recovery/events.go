@@ -3,6 +3,7 @@ package recovery
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/fenflow/fenflow/pkg/pay"
 )
@@ -44,6 +45,7 @@ func (s *Service) catchUp(ctx context.Context, r *pay.Recovery) error {
 		return err
 	}
 	p := s.newPage(r)
+	p.ending = true
 	var keys []pay.OrderKey
 	for _, e := range events {
 		if e.EventID != "" {
@@ -58,7 +60,7 @@ func (s *Service) catchUp(ctx context.Context, r *pay.Recovery) error {
 		if _, seen := told[key]; seen {
 			continue
 		}
-		told[key] = p.stories[key].last()
+		told[key] = p.story(key).last()
 		if err := p.complete(ctx, key); err != nil {
 			return err
 		}
@@ -72,12 +74,21 @@ func (s *Service) catchUp(ctx context.Context, r *pay.Recovery) error {
 
 // complete takes whatever of an order's story is not in the books.
 func (p *page) complete(ctx context.Context, key pay.OrderKey) error {
-	p.ending = true
-	whole, err := p.mend(ctx, key, p.stories[key])
-	if err != nil || whole {
+	if !slices.ContainsFunc(p.story(key), func(f fact) bool { return !f.done(p.book(key)) }) {
+		return nil
+	}
+	whole, err := p.mend(ctx, key, p.story(key))
+	if err != nil {
 		return err
 	}
-	for _, f := range p.stories[key] {
+	// What came too early for the books may be settled now.
+	if _, err := p.Letters.Retry(ctx, key.MchID, key.OutTradeNo); err != nil {
+		return fmt.Errorf("retry letters: %w", err)
+	}
+	if whole {
+		return p.look(ctx, key)
+	}
+	for _, f := range p.story(key) {
 		if !f.done(p.book(key)) && f.binds() {
 			p.trouble(key, f.refund(), fmt.Sprintf("subscribers were told %s, and the books could not be brought there", f.Fact))
 		}

@@ -82,8 +82,9 @@ func (f fact) ofRefundsCourse() bool {
 		return true
 	case pay.FactOrderAnomaly:
 		return f.refund() != ""
+	default:
+		return false
 	}
-	return false
 }
 
 // binds says whether the fact must be in the books before anything that came
@@ -94,8 +95,9 @@ func (f fact) binds() bool {
 		return false
 	case pay.FactRefundSucceeded, pay.FactRefundAbnormal:
 		return f.overrun
+	default:
+		return true
 	}
-	return true
 }
 
 // done says whether the fact is in the books. book is nil for an order that is
@@ -172,17 +174,17 @@ func (s story) last() int64 {
 	return s[len(s)-1].order.Sequence
 }
 
-// plain says whether whatever is still to come cannot mean different things in
-// different orders: an order that was placed, and paid once if at all.
-func (s story) plain() bool {
+// paidPlainly says whether there is one thing only that the order's payment can
+// mean: it was placed, paid once if at all, and never closed or refused.
+func (s story) paidPlainly() bool {
 	paid := 0
 	for _, f := range s {
 		switch f.Fact {
-		case pay.FactOrderCreated, pay.FactOrderPrepared:
 		case pay.FactOrderPaid:
 			paid++
-		default:
+		case pay.FactOrderClosed, pay.FactOrderFailed, pay.FactOrderAnomaly:
 			return false
+		default:
 		}
 	}
 	return paid <= 1

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -48,7 +47,6 @@ type fatal interface {
 // its traces where the broker and WeChat Pay keep them.
 type world struct {
 	t         fatal
-	ctx       context.Context
 	then, now *ledger
 	tape      *tape
 	wechat    *platform
@@ -104,7 +102,7 @@ func (l *ledger) rows(t fatal, statement string, args ...any) []string {
 // newWorld begins a past on books that others may have used before: its numbers
 // are its own.
 func newWorld(t fatal, then, now *ledger) *world {
-	w := &world{t: t, ctx: context.Background(), then: then, now: now, clock: noon, seen: map[string]bool{}}
+	w := &world{t: t, then: then, now: now, clock: noon, seen: map[string]bool{}}
 	w.tape = &tape{entries: map[string]pay.Entry{}, floors: map[pay.MchID]uint64{}}
 	w.wechat = &platform{orders: map[pay.OutTradeNo]*paidOrder{}, refunds: map[pay.OutRefundNo]*wechatpay.RefundAnswer{}, asked: map[string]int{}}
 	w.commands = w.commandsOn(then, &recovery.Hush{})
@@ -155,7 +153,7 @@ func (w *world) orderNow(no pay.OutTradeNo) pay.Order          { return w.orderI
 func (w *world) sql(l *ledger, q string, args ...any) []string { return l.rows(w.t, q, args...) }
 
 func (w *world) orderIn(l *ledger, no pay.OutTradeNo) pay.Order {
-	o, found, err := l.Order(w.ctx, shop, no)
+	o, found, err := l.Order(context.Background(), shop, no)
 	require.NoError(w.t, err)
 	require.True(w.t, found, no)
 	return o
@@ -373,7 +371,7 @@ func (w *world) id() string { return uuid.Must(uuid.NewV7()).String() }
 // publish puts what the past told onto the tape, some time later.
 func (w *world) publish(lag time.Duration) {
 	w.t.Helper()
-	rows, err := w.then.sql.QueryContext(w.ctx, `SELECT event_id, mchid, out_trade_no, fact, payload, (payload::json ->> 'time')::timestamptz FROM outbox`)
+	rows, err := w.then.sql.QueryContext(context.Background(), `SELECT event_id, mchid, out_trade_no, fact, payload, (payload::json ->> 'time')::timestamptz FROM outbox`)
 	require.NoError(w.t, err)
 	defer func() { require.NoError(w.t, rows.Close()) }()
 	for rows.Next() {
@@ -397,7 +395,7 @@ func (w *world) does(c pay.Command, storedAt time.Time) pay.CommandResult {
 	if c.Deadline.IsZero() {
 		c.Deadline = w.clock.Add(time.Hour)
 	}
-	result, err := w.commands.Execute(w.ctx, c)
+	result, err := w.commands.Execute(context.Background(), c)
 	require.NoError(w.t, err)
 	w.tape.commands = append(w.tape.commands, pay.StoredCommand{Command: c, StoredAt: storedAt})
 	return result
@@ -442,7 +440,7 @@ func (w *world) pays(no pay.OutTradeNo, tx pay.TransactionID, fen pay.Fen) pay.O
 func (w *world) hears(obs pay.Observation, storedAt time.Time) {
 	w.t.Helper()
 	w.stores(obs, storedAt)
-	_, err := w.then.Settle(w.ctx, []pay.Entry{{Observation: &obs}}, w.policies)
+	_, err := w.then.Settle(context.Background(), []pay.Entry{{Observation: &obs}}, w.policies)
 	require.NoError(w.t, err)
 }
 
@@ -461,7 +459,7 @@ func (w *world) stores(obs pay.Observation, storedAt time.Time) {
 func (w *world) learns(obs pay.Observation) {
 	w.t.Helper()
 	obs.Source = pay.SourceQuery
-	_, err := w.then.Settle(w.ctx, []pay.Entry{{Observation: &obs}}, w.policies)
+	_, err := w.then.Settle(context.Background(), []pay.Entry{{Observation: &obs}}, w.policies)
 	require.NoError(w.t, err)
 }
 
@@ -503,7 +501,7 @@ func (w *world) refunds(r pay.Refund, state pay.RefundState) pay.Observation {
 // fails ends a refund that WeChat Pay never took.
 func (w *world) fails(r pay.Refund) {
 	w.t.Helper()
-	_, err := w.then.sql.ExecContext(w.ctx, `INSERT INTO refund_attempts (mchid, out_refund_no, attempt, started_at, finished_at, outcome, code) VALUES ($1, $2, 1, $3, $3, 'rejected', 'INVALID_REQUEST')`,
+	_, err := w.then.sql.ExecContext(context.Background(), `INSERT INTO refund_attempts (mchid, out_refund_no, attempt, started_at, finished_at, outcome, code) VALUES ($1, $2, 1, $3, $3, 'rejected', 'INVALID_REQUEST')`,
 		string(shop), string(r.OutRefundNo), w.clock.Add(-time.Hour))
 	require.NoError(w.t, err)
 	w.learns(pay.Observation{
@@ -516,7 +514,7 @@ func (w *world) refund(no pay.OutRefundNo) pay.Refund { return w.refundIn(w.then
 
 func (w *world) refundIn(l *ledger, no pay.OutRefundNo) pay.Refund {
 	w.t.Helper()
-	r, found, err := l.Refund(w.ctx, shop, no)
+	r, found, err := l.Refund(context.Background(), shop, no)
 	require.NoError(w.t, err)
 	require.True(w.t, found, no)
 	return r
@@ -526,10 +524,10 @@ func (w *world) refundIn(l *ledger, no pay.OutRefundNo) pay.Refund {
 func (w *world) recover() pay.Recovery {
 	w.t.Helper()
 	w.tape.ordered()
-	r, err := w.service.Begin(w.ctx, noon, "token:test", "a test")
+	r, err := w.service.Begin(context.Background(), noon, "token:test", "a test")
 	require.NoError(w.t, err)
 	for r.Phase != pay.RecoveryDone {
-		r, err = w.service.Step(w.ctx, r.ID, "token:test", "a test")
+		r, err = w.service.Step(context.Background(), r.ID, "token:test", "a test")
 		require.NoError(w.t, err)
 	}
 	return r
@@ -559,12 +557,12 @@ func (w *world) asksNow(prefix string) {
 	for _, no := range w.sql(w.now, `SELECT out_refund_no FROM refunds WHERE out_trade_no LIKE $1 AND state IN ('requested', 'processing', 'abnormal')`, prefix+"%") {
 		r := w.refundIn(w.now, pay.OutRefundNo(no))
 		require.Equal(w.t, pay.APIRefundQuery, r.CheckAPI, "%s is asked about before it is sent", no)
-		answer, err := w.wechat.QueryRefund(w.ctx, wechatpay.RefundQuery{OutRefundNo: r.OutRefundNo})
+		answer, err := w.wechat.QueryRefund(context.Background(), wechatpay.RefundQuery{OutRefundNo: r.OutRefundNo})
 		if err != nil {
 			continue
 		}
 		obs := answer.Observation(shop, pay.SourceQuery)
-		_, err = w.now.Settle(w.ctx, []pay.Entry{{Observation: &obs}}, w.policies)
+		_, err = w.now.Settle(context.Background(), []pay.Entry{{Observation: &obs}}, w.policies)
 		require.NoError(w.t, err)
 	}
 }
@@ -585,10 +583,4 @@ func (w *world) same(prefix string) {
 	}
 	require.Empty(w.t, w.sql(w.now, `SELECT o.out_trade_no FROM orders AS o JOIN published AS p USING (mchid, out_trade_no)
 		WHERE o.out_trade_no LIKE $1 AND o.sequence < (p.payload::json -> 'data' ->> 'sequence')::bigint`, prefix+"%"))
-}
-
-// number makes the order numbers of one test.
-func number(t *testing.T, suffix string) pay.OutTradeNo {
-	t.Helper()
-	return pay.OutTradeNo(strings.ToUpper(suffix))
 }

@@ -98,14 +98,14 @@ func (p *page) place(ctx context.Context, keys ...pay.OrderKey) error {
 	if err != nil {
 		return fmt.Errorf("place %d orders: %w", len(orders), err)
 	}
-	p.run.Counts.Orders += placed
+	p.note(func(r *pay.Recovery) { r.Counts.Orders += placed })
 	p.Hush.Hand(events)
 	return p.look(ctx, keys...)
 }
 
 func (p *page) orderOf(key pay.OrderKey) (pay.Order, error) {
 	var told fact
-	for _, f := range p.stories[key] {
+	for _, f := range p.story(key) {
 		if f.Fact == pay.FactOrderCreated {
 			told = f
 			break

@@ -3,7 +3,7 @@ package recovery
 import (
 	"context"
 	"fmt"
-	"sync"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -18,8 +18,9 @@ const (
 	pagePacks    = 200
 	pageCommands = 200
 	maxArrivals  = 500
-	// placing is how many outcomes of order.create are recorded at the same time.
-	placing = 8
+	// sideBySide is how many orders are taken at the same time: about as many as the
+	// pool has connections.
+	sideBySide = 6
 	// killsAfter: a place that was begun so often and never left holds something
 	// that kills whoever touches it.
 	killsAfter = 5
@@ -71,10 +72,14 @@ func (s *Service) replay(ctx context.Context, r *pay.Recovery) error {
 	if words, err = p.settlePlain(ctx, words); err != nil {
 		return err
 	}
-	if err := p.takeInTurn(ctx, words); err != nil {
+	floors, err := s.Streams.CommandFloors(ctx)
+	if err != nil {
+		return s.away(err)
+	}
+	if err := p.takeInTurn(ctx, words, floors); err != nil {
 		return err
 	}
-	if err := p.recordPlacing(ctx, words); err != nil {
+	if err := p.recordPlacing(ctx, words, floors); err != nil {
 		return err
 	}
 	return s.hush(ctx, r)
@@ -160,7 +165,7 @@ func (p *page) placeMissing(ctx context.Context, keys []pay.OrderKey) error {
 	var missing []pay.OrderKey
 	asked := map[pay.OrderKey]bool{}
 	for _, key := range keys {
-		if _, told := p.stories[key].find(pay.FactOrderCreated, ""); told && p.book(key) == nil && !asked[key] {
+		if _, told := p.story(key).find(pay.FactOrderCreated, ""); told && p.book(key) == nil && !asked[key] {
 			asked[key] = true
 			missing = append(missing, key)
 		}
@@ -174,36 +179,37 @@ func (p *page) placeMissing(ctx context.Context, keys []pay.OrderKey) error {
 // settlePlain settles what means the same in any order, all of it in one commit,
 // and gives the rest.
 func (p *page) settlePlain(ctx context.Context, words []word) (rest []word, err error) {
-	careful := map[pay.OrderKey]bool{}
-	for i := range words {
-		if key, names := p.orderNamed(&words[i]); names && !p.isPlain(key, &words[i]) {
-			careful[key] = true
-		}
-	}
 	var entries []pay.Entry
 	prepared := map[pay.OrderKey]bool{}
 	for _, w := range words {
 		key, names := p.orderNamed(&w)
-		if names && !careful[key] && !prepared[key] {
+		plain := !names || p.isPlain(key, &w)
+		if names && plain && !prepared[key] {
 			prepared[key] = true
 			entries = append(entries, p.preparedAgain(key)...)
 		}
-		if w.command != nil || names && careful[key] {
+		if w.command != nil || !plain {
 			rest = append(rest, w)
 			continue
 		}
 		entries = append(entries, w.entry)
-		p.run.Counts.Notifications++
+		p.note(func(r *pay.Recovery) { r.Counts.Notifications++ })
 	}
 	if err := p.Settler.Commit(ctx, entries); err != nil {
 		return nil, fmt.Errorf("settle %d notifications: %w", len(entries), err)
 	}
-	return rest, nil
+	var keys []pay.OrderKey
+	for i := range rest {
+		if key, names := p.orderNamed(&rest[i]); names {
+			keys = append(keys, key)
+		}
+	}
+	return rest, p.look(ctx, keys...)
 }
 
 // preparedAgain is that a buyer could pay the order, where that was told of.
 func (p *page) preparedAgain(key pay.OrderKey) []pay.Entry {
-	f, told := p.stories[key].find(pay.FactOrderPrepared, "")
+	f, told := p.story(key).find(pay.FactOrderPrepared, "")
 	if book := p.book(key); !told || book == nil || f.done(book) {
 		return nil
 	}
@@ -213,46 +219,77 @@ func (p *page) preparedAgain(key pay.OrderKey) []pay.Entry {
 
 // isPlain says whether a word about an order means the same whatever else comes
 // before it: the one payment of an order that was placed and paid once, and its
-// repeats.
+// repeats. (What became of its refunds came after it, and is taken in turn.)
 func (p *page) isPlain(key pay.OrderKey, w *word) bool {
 	switch {
 	case w.command != nil:
-		return w.command.Kind == pay.CommandOrderCreate && p.stories[key].plain()
-	case w.entry.Observation.Kind != pay.ObservedPaid, !p.stories[key].plain():
+		return w.command.Kind == pay.CommandOrderCreate && p.story(key).paidPlainly()
+	case w.entry.Observation.Kind != pay.ObservedPaid, !p.story(key).paidPlainly():
 		return false
 	}
-	paidBy := p.stories[key].paidBy()
+	paidBy := p.story(key).paidBy()
 	return paidBy == "" || paidBy == w.entry.Observation.TransactionID
 }
 
-// takeInTurn takes what is left, each behind all that was told before it.
-func (p *page) takeInTurn(ctx context.Context, words []word) error {
-	var floors map[pay.MchID]uint64
+// takeInTurn takes what is left: each order's words in the order in which they had
+// their effect, behind all that was told before it, and orders side by side.
+func (p *page) takeInTurn(ctx context.Context, words []word, floors map[pay.MchID]uint64) error {
+	var keys []pay.OrderKey
+	turns := map[pay.OrderKey][]*word{}
 	for i := range words {
-		w := &words[i]
-		switch {
-		case w.command == nil:
-			if err := p.takeNotification(ctx, w); err != nil {
-				return err
-			}
-		case w.command.Kind == pay.CommandOrderCreate && w.command.Spoilt == "":
-			key, _ := p.orderNamed(w)
-			if _, err := p.mend(ctx, key, p.stories[key].placing()); err != nil {
-				return err
-			}
-		default:
-			if floors == nil {
-				var err error
-				if floors, err = p.Streams.CommandFloors(ctx); err != nil {
-					return p.away(err)
+		key, err := p.orderOfWord(ctx, &words[i])
+		if err != nil {
+			return err
+		}
+		if turns[key] == nil {
+			keys = append(keys, key)
+		}
+		turns[key] = append(turns[key], &words[i])
+	}
+	if err := p.know(ctx, keys...); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(sideBySide)
+	for _, key := range keys {
+		group.Go(func() error {
+			for _, w := range p.story(key).inTurn(turns[key]) {
+				if err := p.take(ctx, key, w, floors); err != nil {
+					return err
 				}
 			}
-			if err := p.takeCommand(ctx, w, floors); err != nil {
-				return err
-			}
-		}
+			return nil
+		})
 	}
-	return nil
+	return group.Wait() //nolint:wrapcheck // of our own
+}
+
+// inTurn puts words about an order into the order of their effects. Two workers may
+// have settled in another order than things were stored in.
+func (s story) inTurn(words []*word) []*word {
+	return slices.SortedStableFunc(slices.Values(words), func(a, b *word) int { return len(s.beforeEffect(a)) - len(s.beforeEffect(b)) })
+}
+
+// beforeEffect gives what came about before a word had its effect.
+func (s story) beforeEffect(w *word) story {
+	switch {
+	case w.command == nil:
+		return s.beforeWord(w.entry.Observation, w.at)
+	case w.command.Kind == pay.CommandOrderCreate:
+		return nil
+	}
+	return s.beforeCommand(w.command, w.at)
+}
+
+func (p *page) take(ctx context.Context, key pay.OrderKey, w *word, floors map[pay.MchID]uint64) error {
+	switch {
+	case w.command == nil:
+		return p.takeNotification(ctx, key, w)
+	case w.command.Kind == pay.CommandOrderCreate && w.command.Spoilt == "":
+		_, err := p.mend(ctx, key, p.story(key).placing())
+		return err
+	}
+	return p.takeCommand(ctx, key, w, floors)
 }
 
 // placing is what was told of an order's placing: that it was placed, and ready
@@ -268,10 +305,9 @@ func (s story) placing() story {
 
 // takeNotification settles a notification whose meaning hangs on what came
 // before. One that came too early waits as a letter, as it did then.
-func (p *page) takeNotification(ctx context.Context, w *word) error {
-	key, _ := p.orderNamed(w)
-	p.run.Counts.Notifications++
-	whole, err := p.mend(ctx, key, p.stories[key].beforeWord(w.entry.Observation, w.at))
+func (p *page) takeNotification(ctx context.Context, key pay.OrderKey, w *word) error {
+	p.note(func(r *pay.Recovery) { r.Counts.Notifications++ })
+	whole, err := p.mend(ctx, key, p.story(key).beforeEffect(w))
 	switch {
 	case err != nil:
 		return err
@@ -285,25 +321,17 @@ func (p *page) takeNotification(ctx context.Context, w *word) error {
 
 // recordPlacing records how the orders of the page were placed. It comes last: an
 // outcome tells the order as it stands.
-func (p *page) recordPlacing(ctx context.Context, words []word) error {
-	floors, err := p.Streams.CommandFloors(ctx)
-	if err != nil {
-		return p.away(err)
-	}
-	var mu sync.Mutex
+func (p *page) recordPlacing(ctx context.Context, words []word, floors map[pay.MchID]uint64) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(placing)
+	group.SetLimit(sideBySide)
 	for _, w := range words {
 		if w.command == nil || w.command.Kind != pay.CommandOrderCreate || w.command.Spoilt != "" {
 			continue
 		}
 		key, _ := p.orderNamed(&w)
-		group.Go(func() error { return p.recover(ctx, key, *w.command, floors, &mu) })
+		group.Go(func() error { return p.recover(ctx, key, *w.command, floors) })
 	}
-	if err := group.Wait(); err != nil {
-		return fmt.Errorf("recover commands: %w", err)
-	}
-	return nil
+	return group.Wait() //nolint:wrapcheck // of our own
 }
 
 // oneByOne settles the notifications of a place that nobody has left alive, each

@@ -1,6 +1,7 @@
 package recovery_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -44,14 +45,28 @@ func (p *past) word(obs pay.Observation) {
 		p.learns(obs)
 		p.stores(obs, p.clock.Add(400*time.Millisecond))
 	default:
-		p.hears(obs, p.clock.Add(-time.Duration(p.draw("stored earlier, ms", 900))*time.Millisecond))
+		p.hears(obs, p.earlier(obs))
 	}
+}
+
+// earlier is when something was stored that is settled now: other workers may have
+// settled meanwhile what was stored later.
+func (p *past) earlier(obs pay.Observation) time.Time {
+	at := p.clock.Add(-time.Duration(p.draw("stored earlier, ms", 2900)) * time.Millisecond)
+	cause := p.order(obs.OutTradeNo).CreatedAt
+	if obs.Kind == pay.ObservedRefund {
+		cause = p.clock.Add(-time.Second)
+	}
+	if !at.After(cause) {
+		return cause.Add(time.Millisecond)
+	}
+	return at
 }
 
 func (p *past) step() {
 	p.tick()
 	no := pay.OutTradeNo(fmt.Sprintf("%s-%d", p.prefix, p.draw("order", 2)))
-	o, known, err := p.then.Order(p.ctx, shop, no)
+	o, known, err := p.then.Order(context.Background(), shop, no)
 	if err != nil {
 		p.t.Fatal(err)
 	}

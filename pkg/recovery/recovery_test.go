@@ -202,6 +202,28 @@ func TestRecover_lets_the_same_payment_pay_a_doubled_order(t *testing.T) {
 	require.Len(t, w.sql(w.now, `SELECT out_refund_no FROM refunds`), 1)
 }
 
+// Two workers settled two payments in another order than they were stored in, and
+// WeChat Pay, asked about the order, tells of the other one.
+func TestRecover_follows_the_order_in_which_things_were_settled(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.place("ORDER-1")
+	stored := w.tick()
+	second, first := w.pays("ORDER-1", "TX-2", price), w.pays("ORDER-1", "TX-1", price)
+	w.tick()
+	w.hears(first, stored.Add(time.Millisecond))
+	w.publish(0)
+	w.tick()
+	w.hears(second, stored)
+	w.publish(0)
+	r := w.recover()
+	require.Zero(t, r.Counts.Problems)
+	require.Zero(t, r.Counts.Asked)
+	w.same("ORDER")
+	require.Equal(t, pay.TransactionID("TX-1"), w.orderNow("ORDER-1").TransactionID)
+	require.Empty(t, w.sql(w.now, `SELECT detail FROM dead_letters`))
+}
+
 func TestRecover_refunds_by_a_payment_that_only_a_question_told_of(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

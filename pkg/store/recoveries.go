@@ -48,8 +48,9 @@ func (s *Store) BeginRecovery(ctx context.Context, since time.Time, parts pay.Re
 		if err := tx.SelectContext(ctx, &needed, supersedeRecoveriesSQL, since); err != nil {
 			return failed(ctx, "supersede recovery", err)
 		}
-		found := false
-		if r, found, err = readRecovery(ctx, tx, ""); err != nil || found {
+		running, found, err := readRecovery(ctx, tx, "")
+		if err != nil || found {
+			r = running
 			return err
 		}
 		carried := len(needed) > 0 && needed[0]

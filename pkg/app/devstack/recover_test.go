@@ -437,7 +437,7 @@ func TestRecover_goes_on_after_whatever_dies(t *testing.T) {
 
 // loseAnHour plays an hour, puts the books of before in its place, has them recovered,
 // and compares.
-func (h *hour) loseAnHour(recover func(began time.Time)) {
+func (h *hour) loseAnHour(bringBack func(began time.Time)) {
 	h.t.Helper()
 	h.before()
 	h.began = h.backUp()
@@ -468,7 +468,7 @@ func (h *hour) loseAnHour(recover func(began time.Time)) {
 	}, patience, pollEvery)
 	require.ErrorContains(h.t, probe(h.t.Context(), httpURL(h.stack.ports.reconAdmin)+"/readyz"), "503")
 	require.Equal(h.t, lost, h.books(), "nobody moved them")
-	recover(h.began)
+	bringBack(h.began)
 	require.NoError(h.t, h.stack.AwaitReady(h.t.Context()))
 
 	h.untilOrder("AFTER-OPEN", "paid")
