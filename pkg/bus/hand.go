@@ -101,9 +101,13 @@ func (h *hand) progress() {
 // so that it becomes a letter instead of being lost or in the way.
 func arrivalsOf(msg jetstream.Msg) []wechatpay.Arrival {
 	at, deliveries, position := place(msg)
-	parts, err := decodePack(msg.Data())
+	return readPack(msg.Data(), at, deliveries, position)
+}
+
+func readPack(data []byte, at time.Time, deliveries int, position pay.Position) []wechatpay.Arrival {
+	parts, err := decodePack(data)
 	if err != nil {
-		parts = []unpacked{{raw: msg.Data(), err: err}}
+		parts = []unpacked{{raw: data, err: err}}
 	}
 	arrivals := make([]wechatpay.Arrival, len(parts))
 	for i, part := range parts {

@@ -34,10 +34,12 @@ const (
 	RequestActCheck    = "fenflow.act.check"
 	RequestActAbnormal = "fenflow.act.abnormal"
 
-	RequestOperateRehearse  = "fenflow.operate.rehearse"
-	RequestOperateReplay    = "fenflow.operate.replay"
-	RequestOperateRepublish = "fenflow.operate.republish"
-	RequestOperateLane      = "fenflow.operate.lane"
+	RequestOperateRehearse    = "fenflow.operate.rehearse"
+	RequestOperateReplay      = "fenflow.operate.replay"
+	RequestOperateRepublish   = "fenflow.operate.republish"
+	RequestOperateLane        = "fenflow.operate.lane"
+	RequestOperateRecover     = "fenflow.operate.recover"
+	RequestOperateRecoverable = "fenflow.operate.recoverable"
 )
 
 // Requests of operators, which the console asks the worker: for what takes a
@@ -57,6 +59,8 @@ const (
 const (
 	durableLive   = "settle-live"
 	durableReplay = "settle-replay"
+
+	durableCommand = "command-" // and the merchant's number
 )
 
 // SubscriberConsumer is the durable consumer on EVENT that the worker makes

@@ -99,6 +99,7 @@ func (c *commandLine) root() *cobra.Command {
 	root.AddCommand(c.merchant(), c.notification(), c.rejected())
 	root.AddCommand(c.event(), c.doctor())
 	root.AddCommand(c.refund())
+	root.AddCommand(c.recover())
 	root.AddCommand(c.console(), c.token())
 	root.AddCommand(c.migrate(), c.config(), c.key(), c.explain(), c.health(), c.version())
 	return root

@@ -28,7 +28,7 @@ var errNoToken = errors.New("the merchant's budget of such calls is used up for 
 type Budgets struct {
 	OrderQuery  int
 	OrderClose  int
-	RefundQuery int
+	RefundQuery int // of Recover, and of giving up
 }
 
 func (b Budgets) of(api pay.API) pay.Budget {
@@ -38,8 +38,8 @@ func (b Budgets) of(api pay.API) pay.Budget {
 	case pay.APIRefundQuery:
 		return pay.Budget{API: api, PerSecond: b.RefundQuery}
 	default:
+		return pay.Budget{API: api, PerSecond: b.OrderQuery}
 	}
-	return pay.Budget{API: api, PerSecond: b.OrderQuery}
 }
 
 // query asks WeChat Pay about an order, under a token of the merchant's budget.

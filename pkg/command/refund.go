@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/fenflow/fenflow/pkg/pay"
 	"github.com/fenflow/fenflow/pkg/problem"
@@ -38,7 +39,13 @@ func (s *Service) createRefund(ctx context.Context, cmd pay.Command) (ending, er
 	case bad != nil:
 		return failed(pay.CommandRefused, bad), nil
 	}
-	return s.recordRefund(ctx, cmd, wish, payment)
+	return s.recordRefund(ctx, cmd, wish, payment, granted{at: s.Now().UTC()})
+}
+
+// granted says when a refund was granted, and whether that was before a restore.
+type granted struct {
+	at    time.Time
+	again bool // WeChat Pay may have it already, and is asked first
 }
 
 // knownRefund answers a number that is in the books: the same refund, or
@@ -87,10 +94,10 @@ func (s *Service) findPayment(ctx context.Context, mchid pay.MchID, w refundWish
 }
 
 // recordRefund puts the wish into the books and wakes the reconciler.
-func (s *Service) recordRefund(ctx context.Context, cmd pay.Command, w refundWish, p pay.Payment) (ending, error) {
+func (s *Service) recordRefund(ctx context.Context, cmd pay.Command, w refundWish, p pay.Payment, g granted) (ending, error) {
 	source, origin := w.Operator.asker()
 	settled, err := s.Books.Settle(ctx, []pay.Entry{{Observation: &pay.Observation{
-		Kind: pay.ObservedRefundRequested, Source: source, ObservedAt: s.Now().UTC(), Origin: origin, Act: w.Operator.act(cmd),
+		Kind: pay.ObservedRefundRequested, Source: source, ObservedAt: g.at, Origin: origin, Act: w.Operator.act(cmd), AskFirst: g.again,
 		MchID: cmd.MchID, OutTradeNo: p.OutTradeNo, TransactionID: p.TransactionID, Currency: p.Currency,
 		OutRefundNo: cmd.OutRefundNo, RefundAmount: w.Amount, Reason: w.Reason, Digest: cmd.Digest,
 	}}}, s.policiesOf)

@@ -92,6 +92,7 @@ func New(o Options) *API {
 	a.routeRejected(r)
 	a.routeRefunds(r)
 	a.routeOrderActs(r)
+	a.routeRecoveries(r)
 	a.router = r
 	return a
 }

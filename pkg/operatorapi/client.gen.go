@@ -192,6 +192,14 @@ const (
 	OrderStatePaid            OrderState = "paid"
 )
 
+// Defines values for RecoveryPhase.
+const (
+	Done     RecoveryPhase = "done"
+	Events   RecoveryPhase = "events"
+	Messages RecoveryPhase = "messages"
+	Orders   RecoveryPhase = "orders"
+)
+
 // Defines values for RefundOrigin.
 const (
 	RefundOriginCommand  RefundOrigin = "command"
@@ -964,6 +972,104 @@ type Reason struct {
 	Reason string `json:"reason"`
 }
 
+// RecoverableCommand defines model for RecoverableCommand.
+type RecoverableCommand struct {
+	CommandID string `json:"command_id"`
+	Kind      string `json:"kind"`
+
+	// Known the books know how it ended
+	Known       bool      `json:"known"`
+	Mchid       string    `json:"mchid"`
+	OutRefundNo *string   `json:"out_refund_no,omitempty"`
+	OutTradeNo  *string   `json:"out_trade_no,omitempty"`
+	Outcome     *string   `json:"outcome,omitempty"`
+	StoredAt    time.Time `json:"stored_at"`
+}
+
+// RecoverableCommandPage defines model for RecoverableCommandPage.
+type RecoverableCommandPage struct {
+	Commands   []RecoverableCommand `json:"commands"`
+	NextCursor *string              `json:"next_cursor,omitempty"`
+}
+
+// Recovery A run over what the broker kept since an instant: events (what had been told), then notifications and commands merged
+// by time, then whatever was told and is not in the books yet (orders).
+type Recovery struct {
+	// Busy somebody else works at it at this moment
+	Busy       bool           `json:"busy"`
+	Counts     RecoveryCounts `json:"counts"`
+	FinishedAt *time.Time     `json:"finished_at,omitempty"`
+
+	// Needed the books were older than what was told: nobody moves them before it is done
+	Needed bool          `json:"needed"`
+	Phase  RecoveryPhase `json:"phase"`
+
+	// Problems What a person has to look at; the first 200.
+	Problems []RecoveryProblem `json:"problems"`
+	Progress struct {
+		// Commands Messages of a stream.
+		Commands RecoveryPart `json:"commands"`
+
+		// Events Messages of a stream.
+		Events RecoveryPart `json:"events"`
+
+		// Notifications Messages of a stream.
+		Notifications RecoveryPart `json:"notifications"`
+
+		// Orders Messages of a stream.
+		Orders RecoveryPart `json:"orders"`
+	} `json:"progress"`
+	RecoveryID openapi_types.UUID `json:"recovery_id"`
+	Since      time.Time          `json:"since"`
+	StartedAt  time.Time          `json:"started_at"`
+}
+
+// RecoveryPhase defines model for Recovery.Phase.
+type RecoveryPhase string
+
+// RecoveryCounts defines model for RecoveryCounts.
+type RecoveryCounts struct {
+	// Asked questions to WeChat Pay
+	Asked int `json:"asked"`
+
+	// Commands whose outcome was recorded again
+	Commands int `json:"commands"`
+
+	// CommandsKnown whose outcome the books knew
+	CommandsKnown int `json:"commands_known"`
+
+	// CommandsLeft not acknowledged by then: the worker is handed them as ever
+	CommandsLeft int `json:"commands_left"`
+
+	// Events that had been told and were not in the books
+	Events int `json:"events"`
+
+	// Notifications settled again
+	Notifications int `json:"notifications"`
+
+	// Orders placed again
+	Orders   int `json:"orders"`
+	Problems int `json:"problems"`
+
+	// Told events that nobody had been told of
+	Told int `json:"told"`
+}
+
+// RecoveryPart Messages of a stream.
+type RecoveryPart struct {
+	Done  int64 `json:"done"`
+	Total int64 `json:"total"`
+}
+
+// RecoveryProblem defines model for RecoveryProblem.
+type RecoveryProblem struct {
+	CommandID   *string `json:"command_id,omitempty"`
+	Detail      string  `json:"detail"`
+	Mchid       *string `json:"mchid,omitempty"`
+	OutRefundNo *string `json:"out_refund_no,omitempty"`
+	OutTradeNo  *string `json:"out_trade_no,omitempty"`
+}
+
 // Refund defines model for Refund.
 type Refund struct {
 	AmountFen     int64        `json:"amount_fen"`
@@ -1724,6 +1830,25 @@ type CloseOrderParams struct {
 	Mchid *Mchid `form:"mchid,omitempty" json:"mchid,omitempty"`
 }
 
+// ListRecoverableCommandsParams defines parameters for ListRecoverableCommands.
+type ListRecoverableCommandsParams struct {
+	// Since Only what was stored at this instant or later.
+	Since time.Time `form:"since" json:"since"`
+	Limit *Limit    `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next_cursor of the page before; opaque.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// RecoverJSONBody defines parameters for Recover.
+type RecoverJSONBody struct {
+	Reason     string              `json:"reason"`
+	RecoveryID *openapi_types.UUID `json:"recovery_id,omitempty"`
+
+	// Since when the backup was begun, or earlier
+	Since time.Time `json:"since"`
+}
+
 // ListRefundsParams defines parameters for ListRefunds.
 type ListRefundsParams struct {
 	Mchid *Mchid       `form:"mchid,omitempty" json:"mchid,omitempty"`
@@ -1875,6 +2000,9 @@ type ReplayNotificationsJSONRequestBody ReplayNotificationsJSONBody
 
 // CloseOrderJSONRequestBody defines body for CloseOrder for application/json ContentType.
 type CloseOrderJSONRequestBody = Reason
+
+// RecoverJSONRequestBody defines body for Recover for application/json ContentType.
+type RecoverJSONRequestBody RecoverJSONBody
 
 // RequestRefundJSONRequestBody defines body for RequestRefund for application/json ContentType.
 type RequestRefundJSONRequestBody = RefundRequest
@@ -2049,6 +2177,14 @@ type ClientInterface interface {
 	CloseOrderWithBody(ctx context.Context, outTradeNo OutTradeNo, params *CloseOrderParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	CloseOrder(ctx context.Context, outTradeNo OutTradeNo, params *CloseOrderParams, body CloseOrderJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListRecoverableCommands request
+	ListRecoverableCommands(ctx context.Context, params *ListRecoverableCommandsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RecoverWithBody request with any body
+	RecoverWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	Recover(ctx context.Context, body RecoverJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RequestRefundWithBody request with any body
 	RequestRefundWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2446,6 +2582,42 @@ func (c *Client) CloseOrderWithBody(ctx context.Context, outTradeNo OutTradeNo, 
 
 func (c *Client) CloseOrder(ctx context.Context, outTradeNo OutTradeNo, params *CloseOrderParams, body CloseOrderJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCloseOrderRequest(c.Server, outTradeNo, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) ListRecoverableCommands(ctx context.Context, params *ListRecoverableCommandsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListRecoverableCommandsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) RecoverWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRecoverRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) Recover(ctx context.Context, body RecoverJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRecoverRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4347,6 +4519,123 @@ func NewCloseOrderRequestWithBody(server string, outTradeNo OutTradeNo, params *
 	return req, nil
 }
 
+// NewListRecoverableCommandsRequest generates requests for ListRecoverableCommands
+func NewListRecoverableCommandsRequest(server string, params *ListRecoverableCommandsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/recoverable-commands")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		queryValues := queryURL.Query()
+
+		if queryFrag, err := runtime.StyleParamWithLocation("form", true, "since", runtime.ParamLocationQuery, params.Since); err != nil {
+			return nil, err
+		} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+			return nil, err
+		} else {
+			for k, v := range parsed {
+				for _, v2 := range v {
+					queryValues.Add(k, v2)
+				}
+			}
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "limit", runtime.ParamLocationQuery, *params.Limit); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "cursor", runtime.ParamLocationQuery, *params.Cursor); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		queryURL.RawQuery = queryValues.Encode()
+	}
+
+	req, err := http.NewRequest("GET", queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRecoverRequest calls the generic Recover builder with application/json body
+func NewRecoverRequest(server string, body RecoverJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRecoverRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewRecoverRequestWithBody generates requests for Recover with any type of body
+func NewRecoverRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/recoveries")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest("POST", queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewRequestRefundRequest calls the generic RequestRefund builder with application/json body
 func NewRequestRefundRequest(server string, body RequestRefundJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -5696,6 +5985,14 @@ type ClientWithResponsesInterface interface {
 
 	CloseOrderWithResponse(ctx context.Context, outTradeNo OutTradeNo, params *CloseOrderParams, body CloseOrderJSONRequestBody, reqEditors ...RequestEditorFn) (*CloseOrderResponse, error)
 
+	// ListRecoverableCommandsWithResponse request
+	ListRecoverableCommandsWithResponse(ctx context.Context, params *ListRecoverableCommandsParams, reqEditors ...RequestEditorFn) (*ListRecoverableCommandsResponse, error)
+
+	// RecoverWithBodyWithResponse request with any body
+	RecoverWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RecoverResponse, error)
+
+	RecoverWithResponse(ctx context.Context, body RecoverJSONRequestBody, reqEditors ...RequestEditorFn) (*RecoverResponse, error)
+
 	// RequestRefundWithBodyWithResponse request with any body
 	RequestRefundWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RequestRefundResponse, error)
 
@@ -6232,6 +6529,52 @@ func (r CloseOrderResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r CloseOrderResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type ListRecoverableCommandsResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *RecoverableCommandPage
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r ListRecoverableCommandsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListRecoverableCommandsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type RecoverResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *Recovery
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r RecoverResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RecoverResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -6955,6 +7298,32 @@ func (c *ClientWithResponses) CloseOrderWithResponse(ctx context.Context, outTra
 		return nil, err
 	}
 	return ParseCloseOrderResponse(rsp)
+}
+
+// ListRecoverableCommandsWithResponse request returning *ListRecoverableCommandsResponse
+func (c *ClientWithResponses) ListRecoverableCommandsWithResponse(ctx context.Context, params *ListRecoverableCommandsParams, reqEditors ...RequestEditorFn) (*ListRecoverableCommandsResponse, error) {
+	rsp, err := c.ListRecoverableCommands(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListRecoverableCommandsResponse(rsp)
+}
+
+// RecoverWithBodyWithResponse request with arbitrary body returning *RecoverResponse
+func (c *ClientWithResponses) RecoverWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RecoverResponse, error) {
+	rsp, err := c.RecoverWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRecoverResponse(rsp)
+}
+
+func (c *ClientWithResponses) RecoverWithResponse(ctx context.Context, body RecoverJSONRequestBody, reqEditors ...RequestEditorFn) (*RecoverResponse, error) {
+	rsp, err := c.Recover(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRecoverResponse(rsp)
 }
 
 // RequestRefundWithBodyWithResponse request with arbitrary body returning *RequestRefundResponse
@@ -7861,6 +8230,72 @@ func ParseCloseOrderResponse(rsp *http.Response) (*CloseOrderResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Order
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListRecoverableCommandsResponse parses an HTTP response from a ListRecoverableCommandsWithResponse call
+func ParseListRecoverableCommandsResponse(rsp *http.Response) (*ListRecoverableCommandsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListRecoverableCommandsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RecoverableCommandPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRecoverResponse parses an HTTP response from a RecoverWithResponse call
+func ParseRecoverResponse(rsp *http.Response) (*RecoverResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RecoverResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Recovery
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -58,3 +58,24 @@ type CommandResult struct {
 	ReceivedAt  time.Time
 	FinishedAt  time.Time
 }
+
+// RecoveredCommand is a command from before a restore, with what is known of it.
+type RecoveredCommand struct {
+	Command
+
+	// ToldAt is when subscribers were told that its number was given an order or a
+	// refund; zero: they were not.
+	ToldAt time.Time
+	// Of the refund that they were told of. It may be another one under the number
+	// of one that had been refused.
+	ToldTransaction TransactionID
+	ToldAmount      Fen
+}
+
+// CommandRecovery is how a recovered command ended.
+type CommandRecovery struct {
+	Result  CommandResult
+	Known   bool   // the books knew it already
+	Asked   int    // questions to WeChat Pay
+	Trouble string // what a person has to look at; empty: nothing
+}

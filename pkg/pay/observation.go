@@ -31,6 +31,7 @@ const (
 	SourceCall         Source = "call"         // WeChat answered a call that was to move something
 	SourcePolicy       Source = "policy"       // the merchant's rule for money that does not fit
 	SourceOperator     Source = "operator"     // a person decided
+	SourceEvent        Source = "event"        // we had told subscribers, and read it back after a restore
 )
 
 // Observation is what one verified message says about one order, whatever
@@ -74,6 +75,7 @@ type Observation struct {
 	DrivenOn        bool          // of ObservedRefund: the answer to the call that drives an abnormal refund on
 	Origin          RefundOrigin  // of ObservedRefundRequested
 	Digest          string        // of ObservedRefundRequested
+	AskFirst        bool          // of what leads to a new refund: WeChat may have it already, and is asked before it is sent
 	AskedAt         time.Time     // of ObservedRefundMissing: when the question was sent
 	Quarantine      time.Duration // of ObservedRefundMissing: see MayFail
 

@@ -31,10 +31,19 @@ func (b *Book) applyRefundRequest(obs Observation) Change {
 	var c Change
 	b.openRefund(&c, obs, Refund{
 		Origin: obs.Origin, Digest: obs.Digest, Reason: obs.Reason, State: RefundRequested,
-		NextCheckAt: obs.ObservedAt, CheckAPI: APIRefund,
+		NextCheckAt: obs.ObservedAt, CheckAPI: firstCall(obs),
 	})
 	b.audit(&c, obs, "refund.create", c.NewRefund, map[string]any{"buyer_reason": obs.Reason})
 	return c
+}
+
+// firstCall is what a new refund begins with: it is sent, or asked about where
+// it may have been sent before.
+func firstCall(obs Observation) API {
+	if obs.AskFirst {
+		return APIRefundQuery
+	}
+	return APIRefund
 }
 
 // countRefunds counts what WeChat counts: those it may ever have accepted.
@@ -153,13 +162,14 @@ func (b *Book) resolve(c *Change, obs Observation, r *Refund) {
 }
 
 // applyRefundMissing: WeChat has no such refund. Whether that is the end of it
-// is MayFail's rule; if not, the same bytes are sent again.
+// is MayFail's rule; if not, the same bytes are sent again. That we had told
+// subscribers of its end says that the rule held.
 func (b *Book) applyRefundMissing(obs Observation) Change {
 	r := b.Refunds[obs.OutRefundNo]
 	if obs.Source == SourceOperator {
 		return b.giveUp(obs, r)
 	}
-	if r == nil || r.State != RefundRequested || !MayFail(b.Attempts[obs.OutRefundNo], obs.AskedAt, obs.Quarantine) {
+	if r == nil || r.State != RefundRequested || obs.Source != SourceEvent && !MayFail(b.Attempts[obs.OutRefundNo], obs.AskedAt, obs.Quarantine) {
 		return Change{Refund: r}
 	}
 	var c Change
@@ -295,6 +305,6 @@ func (b *Book) autoRefund(c *Change, obs Observation, a Anomaly) {
 		return // somebody took the number: the anomaly stays open for a person
 	}
 	b.openRefund(c, wish, Refund{
-		Origin: RefundByPolicy, Digest: wish.Digest, State: RefundRequested, NextCheckAt: obs.ObservedAt, CheckAPI: APIRefund,
+		Origin: RefundByPolicy, Digest: wish.Digest, State: RefundRequested, NextCheckAt: obs.ObservedAt, CheckAPI: firstCall(obs),
 	})
 }

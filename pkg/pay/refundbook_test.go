@@ -435,3 +435,31 @@ func TestBook_Apply_takes_a_repeated_notice_of_an_abnormal_refund_for_no_new_rou
 	require.Equal(t, pay.RefundProcessing, book.Refunds["R1"].State)
 	require.Equal(t, 1, book.Refunds["R1"].AbnormalRounds)
 }
+
+// After a restore WeChat may have the refund: it is asked about before it is sent.
+func TestBook_Apply_asks_first_about_a_refund_that_may_have_been_sent(t *testing.T) {
+	t.Parallel()
+	book := paidBook(t)
+	asked := wish("R1", 60)
+	asked.AskFirst = true
+	require.Equal(t, pay.APIRefundQuery, book.Apply(asked, pay.Policies{}).NewRefund.CheckAPI)
+	require.Equal(t, pay.APIRefund, book.Apply(wish("R2", 40), pay.Policies{}).NewRefund.CheckAPI)
+	doubled := paid("4201", 100)
+	doubled.AskFirst = true
+	require.Equal(t, pay.APIRefundQuery, book.Apply(doubled, pay.Policies{}).NewRefund.CheckAPI, "a policy's, too")
+}
+
+// That we had told subscribers of a refund's failing says that it was allowed to fail:
+// the attempts which proved it are lost with the books.
+func TestBook_Apply_lets_a_refund_fail_by_what_was_told(t *testing.T) {
+	t.Parallel()
+	book := paidBook(t)
+	book.Apply(wish("R1", 60), pay.Policies{})
+	heard := missing("R1")
+	require.Equal(t, pay.OutcomeUnchanged, book.Apply(heard, pay.Policies{}).Outcome(), "without attempts nothing proves it")
+	heard.Source = pay.SourceEvent
+	require.Equal(t, pay.OutcomeApplied, book.Apply(heard, pay.Policies{}).Outcome())
+	require.Equal(t, pay.RefundFailed, book.Refunds["R1"].State)
+	require.Zero(t, book.Payments["4200"].Reserved)
+	require.Equal(t, pay.OutcomeUnchanged, book.Apply(heard, pay.Policies{}).Outcome())
+}

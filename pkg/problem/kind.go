@@ -55,6 +55,7 @@ const (
 	UnknownSample       Kind = "unknown_sample"
 	BeyondEnd           Kind = "beyond_end"
 	UnknownRefund       Kind = "unknown_refund"
+	BooksRestored       Kind = "books_restored"
 )
 
 // Outcomes of commands (FEN-4xxx).
@@ -87,6 +88,7 @@ const (
 	RetryRefused     Kind = "retry_refused"
 	GiveUpRefused    Kind = "give_up_refused"
 	AmbiguousRefund  Kind = "ambiguous_refund"
+	SinceTooLate     Kind = "since_too_late"
 )
 
 // What fenflow leans on (FEN-5xxx).

@@ -122,6 +122,23 @@ func (s *Service) Settle(ctx context.Context, arrivals []wechatpay.Arrival) erro
 	return nil
 }
 
+// Read says what each arrival is to the books, and leaves them alone: for who
+// settles in an order of their own. Repeats within arrivals are left out.
+func (s *Service) Read(ctx context.Context, arrivals []wechatpay.Arrival) ([]pay.Entry, error) {
+	return s.readAll(ctx, withoutTwins(arrivals))
+}
+
+// Commit settles entries in the order given, whatever is broken in them. An
+// error means what one of Settle does.
+func (s *Service) Commit(ctx context.Context, entries []pay.Entry) error {
+	for batch := range slices.Chunk(entries, maxCommit) {
+		if err := s.commit(ctx, batch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // readAll reads envelopes on all cores. Each has its own recover.
 func (s *Service) readAll(ctx context.Context, arrivals []wechatpay.Arrival) ([]pay.Entry, error) {
 	entries := make([]pay.Entry, len(arrivals))

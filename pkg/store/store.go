@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"time"
@@ -17,6 +18,7 @@ type Config struct {
 	MaxConns       int    // of this pool; a role that must not starve another opens two stores
 	RequireStandby bool   // Durability complains without a connected synchronous standby
 	Name           string // shown by the server as application_name
+	Vouched        bool   // connect only to books that a worker vouches for (see ErrRestored)
 }
 
 // Store is one pool of connections to the books.
@@ -38,12 +40,28 @@ const (
 
 // Open connects to the database and proves that it answers.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
+	s, err := Prepare(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Ping(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// Prepare makes a pool that connects when it is used.
+func Prepare(cfg Config) (*Store, error) {
 	connector, err := newConnector(cfg.URL, cfg.Name)
 	if err != nil {
 		return nil, err
 	}
 	connector.Dialer(dialer{silence: silence})
-	db := sqlx.NewDb(sql.OpenDB(connector), "postgres")
+	var way driver.Connector = connector
+	if cfg.Vouched {
+		way = gate{connector}
+	}
+	db := sqlx.NewDb(sql.OpenDB(way), "postgres")
 	conns := cfg.MaxConns
 	if conns <= 0 {
 		conns = defaultMaxConns
@@ -51,11 +69,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	db.SetMaxOpenConns(conns)
 	db.SetMaxIdleConns(conns)
 	db.SetConnMaxIdleTime(idleFor)
-	s := &Store{db: db, requireStandby: cfg.RequireStandby}
-	if err := s.Ping(ctx); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	return s, nil
+	return &Store{db: db, requireStandby: cfg.RequireStandby}, nil
 }
 
 // newConnector reads the URL. Parameters travel with the statement

@@ -47,6 +47,14 @@ type Arrival struct {
 	Unreadable string
 }
 
+// StoredPack is a message of the bus with the arrivals in it, and when the broker
+// stored it.
+type StoredPack struct {
+	Sequence uint64
+	StoredAt time.Time
+	Arrivals []Arrival
+}
+
 // Rejected is a sample of what the edge turned away, for operators.
 type Rejected struct {
 	Envelope Envelope

@@ -69,14 +69,17 @@ func (a RefundAnswer) Observation(mchid pay.MchID, source pay.Source) pay.Observ
 	return pay.Observation{
 		Kind: pay.ObservedRefund, Source: source, ObservedAt: a.Answer.ReceivedAt, KeyID: a.Answer.KeyID,
 		MchID: mchid, OutTradeNo: a.OutTradeNo, TransactionID: a.TransactionID,
-		OutRefundNo: a.OutRefundNo, RefundAmount: a.Amount, RefundState: a.State(), RefundID: a.RefundID,
+		OutRefundNo: a.OutRefundNo, RefundAmount: a.Amount, RefundState: a.Status.State(), RefundID: a.RefundID,
 		SucceededAt: a.SucceededAt, ReceivedAccount: a.ReceivedAccount,
 	}
 }
 
 // State is where the books see a refund that WeChat Pay sees so.
-func (a RefundAnswer) State() pay.RefundState {
-	switch a.Status {
+func (a RefundAnswer) State() pay.RefundState { return a.Status.State() }
+
+// State is the status in our words.
+func (s RefundStatus) State() pay.RefundState {
+	switch s {
 	case RefundSuccess:
 		return pay.RefundSucceeded
 	case RefundClosed:

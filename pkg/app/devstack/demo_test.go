@@ -17,6 +17,7 @@ import (
 	"github.com/fenflow/fenflow/pkg/app/ingest"
 	"github.com/fenflow/fenflow/pkg/app/reconciler"
 	"github.com/fenflow/fenflow/pkg/app/worker"
+	"github.com/fenflow/fenflow/pkg/cli"
 	"github.com/fenflow/fenflow/pkg/config"
 )
 
@@ -36,6 +37,9 @@ func testRoles() map[string]Role {
 		config.RoleConsole: console.Main,
 	} {
 		roles[string(role)] = func(_ context.Context, args []string) int { return boot.Run(role, args, main) }
+	}
+	roles["fenflow"] = func(ctx context.Context, args []string) int {
+		return cli.Run(ctx, cli.Deps{Stdout: os.Stdout, Stderr: os.Stderr, Lookup: os.LookupEnv, Environ: os.Environ(), Build: cli.ReadBuild()}, args)
 	}
 	return roles
 }

@@ -141,37 +141,43 @@ func (s *Stack) migrate(ctx context.Context) error {
 	return nil
 }
 
-func (s *Stack) startRoles(ctx context.Context) error {
-	for _, r := range []struct {
-		name  string
-		admin int
-		users []string
-	}{
+// roleSpec is one of fenflow's own programs.
+type roleSpec struct {
+	name  string
+	admin int
+	users []string // of the broker
+}
+
+func (s *Stack) roleSpecs() []roleSpec {
+	return []roleSpec{
 		{"worker", s.ports.workerAdmin, []string{"worker"}},
 		{"ingest", s.ports.admin, []string{"notify", "api", "front"}},
 		{"reconciler", s.ports.reconAdmin, []string{"reconciler"}},
-	} {
-		env := append(environment(s.passwords, r.users...), "FENFLOW_LISTEN_ADMIN="+address(r.admin))
-		env = append(append(append(env, s.addresses()...), "FENFLOW_CONFIG="+s.ConfigFile(r.name)), s.waits...)
-		if r.name != "ingest" { // the edge is given nothing that it must not hold
-			env = append(env, "FENFLOW_POSTGRES_URL="+s.postgres.URL(databaseName), "FENFLOW_REDIS_URL="+s.redis.URL())
-		}
-		if slices.Contains(s.options.Without, r.name) {
-			continue
-		}
-		if err := s.role(ctx, r.name, env, "role", r.name); err != nil {
+	}
+}
+
+func (s *Stack) startRoles(ctx context.Context) error {
+	left := slices.DeleteFunc(s.roleSpecs(), func(r roleSpec) bool { return slices.Contains(s.options.Without, r.name) })
+	for _, r := range left {
+		if err := s.spawnRole(ctx, r); err != nil {
 			return err
 		}
 	}
-	for _, name := range []string{"worker", "ingest", "reconciler"} {
-		if slices.Contains(s.options.Without, name) {
-			continue
-		}
-		if err := s.Ready(ctx, name); err != nil {
+	for _, r := range left {
+		if err := s.Ready(ctx, r.name); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (s *Stack) spawnRole(ctx context.Context, r roleSpec) error {
+	env := append(environment(s.passwords, r.users...), "FENFLOW_LISTEN_ADMIN="+address(r.admin))
+	env = append(append(append(env, s.addresses()...), "FENFLOW_CONFIG="+s.ConfigFile(r.name)), s.waits...)
+	if r.name != "ingest" { // the edge is given nothing that it must not hold
+		env = append(env, "FENFLOW_POSTGRES_URL="+s.postgres.URL(databaseName), "FENFLOW_REDIS_URL="+s.redis.URL())
+	}
+	return s.role(ctx, r.name, env, "role", r.name)
 }
 
 // operatorName is the name of the token that each start makes anew.

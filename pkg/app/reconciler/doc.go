@@ -7,7 +7,9 @@
 // so whenever nobody else has for two seconds.
 //
 // It guarantees that Redis is a convenience: away, wiped or never configured,
-// it costs at most two seconds. A database that is away is waited for. It holds
+// it costs at most two seconds. A database that is away is waited for, and so is
+// one that no worker vouches for: books that were restored are not moved before
+// they are recovered. It holds
 // no connection to NATS: events of its commits lie in the outbox, and a worker
 // publishes them.
 //

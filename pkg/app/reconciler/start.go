@@ -15,7 +15,7 @@ import (
 func open(ctx context.Context, env boot.Env, begun *boot.Start) (books *store.Store, err error) {
 	url := env.Config.Postgres.URL.Reveal()
 	err = begun.Insist(ctx, env.Logger, "open database", store.Retryable, func() (err error) {
-		books, err = store.Open(ctx, store.Config{URL: url, MaxConns: env.Config.Postgres.MaxConnections, Name: env.ConnectionName("reconciler")})
+		books, err = store.Open(ctx, store.Config{URL: url, MaxConns: env.Config.Postgres.MaxConnections, Name: env.ConnectionName("reconciler"), Vouched: true})
 		return err
 	})
 	if err != nil {

@@ -7,7 +7,8 @@
 // gives it signals, health and logs; reconcilers are woken through Redis, where
 // there is one.
 //
-// It guarantees that nothing is consumed before durability is proven, that
+// It guarantees that nothing is consumed before durability is proven and the books
+// are known to hold what was told, that
 // commands and settlement have connections of their own, that it works without
 // Redis, and that a stop finishes what is in hand: consumers first, then the relay
 // of their events.

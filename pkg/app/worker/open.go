@@ -14,8 +14,11 @@ import (
 )
 
 // parts are what the worker leans on. Settlement and commands have pools of
-// their own: a merchant's slow calls must not hold up anybody's settlement.
+// their own: a merchant's slow calls must not hold up anybody's settlement. They
+// lead only to books that a worker vouches for; what keeps house, and what
+// recovers the books, has a pool that asks for no voucher.
 type parts struct {
+	plain      *store.Store
 	settlement *store.Store
 	commands   *store.Store
 	bus        *bus.Bus
@@ -36,15 +39,19 @@ func open(ctx context.Context, env boot.Env, begun *boot.Start) (p parts, err er
 	}()
 	url := env.Config.Postgres.URL.Reveal()
 	config := store.Config{URL: url, MaxConns: env.Config.Postgres.MaxConnections, RequireStandby: env.Config.Postgres.Standby == "required", Name: env.ConnectionName("worker")}
-	if err := begun.Insist(ctx, env.Logger, "open database", store.Retryable, func() (err error) { p.settlement, err = store.Open(ctx, config); return err }); err != nil {
+	if err := begun.Insist(ctx, env.Logger, "open database", store.Retryable, func() (err error) { p.plain, err = store.Open(ctx, plainPool(env, config)); return err }); err != nil {
 		return p, err
 	}
 	if err := refusePending(ctx, url); err != nil {
 		return p, err
 	}
+	config.Vouched = true
+	if p.settlement, err = store.Prepare(config); err != nil {
+		return p, err //nolint:wrapcheck // it says what is wrong with the URL
+	}
 	config.Name = env.ConnectionName("worker-commands")
-	if err := begun.Insist(ctx, env.Logger, "open database", store.Retryable, func() (err error) { p.commands, err = store.Open(ctx, config); return err }); err != nil {
-		return p, err
+	if p.commands, err = store.Prepare(config); err != nil {
+		return p, err //nolint:wrapcheck // as above
 	}
 	p.bus, err = bus.Connect(ctx, bus.Config{
 		URL: env.Config.NATS.URL, Role: "worker", Password: env.Config.NATSPassword("worker").Reveal(),
@@ -56,9 +63,18 @@ func open(ctx context.Context, env boot.Env, begun *boot.Start) (p parts, err er
 	if p.queue, err = openQueue(ctx, env); err != nil {
 		return p, err
 	}
-	env.Health.Add("postgres", p.settlement.Ping)
+	env.Health.Add("postgres", p.plain.Ping)
 	env.Health.Add("nats", p.connected)
 	return p, begun.Insist(ctx, env.Logger, "ensure streams", store.Retryable, func() error { return p.bus.EnsureStreams(ctx) })
+}
+
+// plainConns suffice for housekeeping, and for a recovery, which takes one page
+// after the other.
+const plainConns = 6
+
+func plainPool(env boot.Env, config store.Config) store.Config {
+	config.MaxConns, config.Name = plainConns, env.ConnectionName("worker-upkeep")
+	return config
 }
 
 func (p parts) connected(context.Context) error {
@@ -94,7 +110,7 @@ func (p parts) close(log *slog.Logger) {
 			log.Warn("Redis was left without a farewell", "error", err)
 		}
 	}
-	for _, pool := range []*store.Store{p.settlement, p.commands} {
+	for _, pool := range []*store.Store{p.settlement, p.commands, p.plain} {
 		if pool == nil {
 			continue
 		}

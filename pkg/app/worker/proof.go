@@ -94,7 +94,7 @@ func (p *proof) prove(ctx context.Context) error {
 // last holds: settlement waits for it, but the edge goes on acknowledging, and
 // what it acknowledges is on the broker's disk.
 func (p *proof) database(ctx context.Context) ([]string, error) {
-	problems, err := p.parts.settlement.Durability(ctx)
+	problems, err := p.parts.plain.Durability(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {

@@ -68,10 +68,10 @@ func (u *upkeep) keep(ctx context.Context) error {
 }
 
 func (u *upkeep) makePartitions(ctx context.Context) {
-	if err := u.parts.settlement.EnsurePartitions(ctx, time.Now()); err != nil && ctx.Err() == nil {
+	if err := u.parts.plain.EnsurePartitions(ctx, time.Now()); err != nil && ctx.Err() == nil {
 		u.env.Logger.ErrorContext(ctx, "partitions were not made; new rows go to the default partition", "error", err)
 	}
-	dropped, err := u.parts.settlement.DropOldDeliveries(ctx, time.Now())
+	dropped, err := u.parts.plain.DropOldDeliveries(ctx, time.Now())
 	if len(dropped) > 0 {
 		u.env.Logger.InfoContext(ctx, "old days of the archive were dropped", "partitions", dropped)
 	}
@@ -109,7 +109,7 @@ func (u *upkeep) tidy(ctx context.Context) {
 }
 
 func (u *upkeep) measure(ctx context.Context) {
-	ages, err := u.parts.settlement.OldestAges(ctx)
+	ages, err := u.parts.plain.OldestAges(ctx)
 	if err != nil {
 		return // the health check tells of a database that is away
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/fenflow/fenflow/pkg/keycheck"
 	"github.com/fenflow/fenflow/pkg/outbox"
 	"github.com/fenflow/fenflow/pkg/pay"
+	"github.com/fenflow/fenflow/pkg/recovery"
 	"github.com/fenflow/fenflow/pkg/replay"
 	"github.com/fenflow/fenflow/pkg/reverify"
 	"github.com/fenflow/fenflow/pkg/settle"
@@ -41,6 +42,8 @@ type worker struct {
 	reverify  *reverify.Service
 	proof     *proof
 	upkeep    *upkeep
+	recovery  *recovery.Service
+	books     *books
 }
 
 // Main runs the worker until ctx ends.
@@ -58,6 +61,10 @@ func Main(ctx context.Context, env boot.Env) error {
 	defer parts.close(env.Logger)
 	w := wire(env, parts, known)
 	env.Health.Add("durability", w.proof.check)
+	env.Health.Add("books", w.books.check)
+	if err := begun.Insist(ctx, env.Logger, "compare the books with what was told", store.Retryable, func() error { return w.books.look(ctx) }); err != nil {
+		return err
+	}
 	begun.Done()
 	return w.run(ctx)
 }
@@ -66,7 +73,7 @@ func wire(env boot.Env, p parts, known *merchants) *worker {
 	w := &worker{env: env, parts: p, merchants: known}
 	log, registry := env.Logger, env.Registry
 	w.relay = outbox.New(p.settlement, p.bus, log, registry)
-	w.certs = certificates.New(shelf{p.settlement}, p.bus, known, log, time.Now)
+	w.certs = certificates.New(shelf{p.plain}, p.bus, known, log, time.Now)
 	w.keys = &keys{merchants: known, certificates: w.certs, now: time.Now}
 	w.settle = settle.New(settle.Options{
 		Books: p.settlement, Merchants: known, Keys: w.keys, Relay: w.relay, Retry: w.retryLetters,
@@ -76,7 +83,7 @@ func wire(env boot.Env, p parts, known *merchants) *worker {
 	w.letters = deadletter.New(p.settlement, w.settle, log)
 	w.commands = command.New(command.Options{
 		Books: p.commands, Merchants: known, Letters: w.letters, Relay: w.relay, Waker: &waker{queue: p.queue, log: log},
-		Budgets:    command.Budgets{OrderQuery: env.Config.Budgets.OrderQuery, OrderClose: env.Config.Budgets.OrderClose, RefundQuery: env.Config.Budgets.RefundQuery},
+		Budgets:    budgets(env),
 		Quarantine: env.Config.Waits.UnknownQuarantine,
 		NotifyURL:  known.notifyURL, Retryable: store.Retryable, Now: time.Now, Nonce: rand.Text,
 		Log: log, Registry: registry,
@@ -85,6 +92,8 @@ func wire(env boot.Env, p parts, known *merchants) *worker {
 		Books: p.settlement, Broker: p.bus, Known: func(id pay.MchID) bool { _, is := known.Credentials(id); return is }, Retryable: store.Retryable, Log: log,
 	})
 	p.bus.OnReconnect(w.told.Wake)
+	w.recovery = w.wireRecovery()
+	w.books = &books{recovery: w.recovery, env: env, whole: make(chan struct{})}
 	w.proof = newProof(p, env)
 	w.upkeep = newUpkeep(p, env)
 	w.wireKeys()
@@ -99,7 +108,8 @@ func (w *worker) retryLetters(ctx context.Context, mchid pay.MchID, no pay.OutTr
 // run is the role's life:
 //
 //  1. what needs no proof starts: answers to the edge, certificates, relay;
-//  2. durability is proven, and proven again whenever it may have changed;
+//  2. durability is proven, and proven again whenever it may have changed; books that
+//     were restored are recovered, which an operator drives;
 //  3. only then is anything consumed, and asked of WeChat Pay for a shop;
 //  4. at the end consumers finish what they hold, then the relay what they made.
 func (w *worker) run(ctx context.Context) error {
@@ -131,6 +141,9 @@ func (w *worker) run(ctx context.Context) error {
 	begin("answer looks at connections", w.serve(bus.RequestOperateConnections, w.connections))
 	begin("durability", w.proof.keep)
 	begin("upkeep", w.upkeep.keep)
+	begin("books", w.books.keep)
+	begin("answer recoveries", w.after(w.serve(bus.RequestOperateRecover, w.recovery.Answer), w.proof.proven, w.merchants.ready))
+	begin("answer what can be recovered", w.serve(bus.RequestOperateRecoverable, w.recovery.AnswerRecoverable))
 	begin("answer checks", w.afterProof(w.serve(bus.RequestActCheck, w.commands.ActCheck)))
 	begin("drive abnormal refunds on", w.afterProof(w.serve(bus.RequestActAbnormal, w.commands.ActAbnormal)))
 	begin("rehearse replays", w.afterProof(w.serve(bus.RequestOperateRehearse, w.replays.Rehearse)))
@@ -172,11 +185,15 @@ func (w *worker) serve(subject string, answer func(context.Context, []byte) ([]b
 }
 
 // afterProof holds what writes into the books back until durability is proven
-// once and the certificates of earlier days are loaded. It is not stopped by a later bad
-// verdict: what the bus has taken is safer settled than not.
+// once, the certificates of earlier days are loaded, and the books are whole. It is not
+// stopped by a later bad verdict: what the bus has taken is safer settled than not.
 func (w *worker) afterProof(part func(context.Context) error) func(context.Context) error {
+	return w.after(part, w.proof.proven, w.merchants.ready, w.books.whole)
+}
+
+func (*worker) after(part func(context.Context) error, gates ...<-chan struct{}) func(context.Context) error {
 	return func(ctx context.Context) error {
-		for _, gate := range []<-chan struct{}{w.proof.proven, w.merchants.ready} {
+		for _, gate := range gates {
 			select {
 			case <-gate:
 			case <-ctx.Done():
