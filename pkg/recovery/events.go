@@ -22,9 +22,23 @@ func (s *Service) readBack(ctx context.Context, r *pay.Recovery) error {
 	if err != nil {
 		return fmt.Errorf("restore published: %w", err)
 	}
+	// What was on its way at the backup had arrived since.
+	if _, err := s.Books.HushEvents(ctx, idsOf(events)); err != nil {
+		return fmt.Errorf("hush events: %w", err)
+	}
 	r.Counts.Events += n
 	r.Stretches.Events = next
 	return nil
+}
+
+func idsOf(events []pay.ToldEvent) []string {
+	ids := make([]string, 0, len(events))
+	for _, e := range events {
+		if e.EventID != "" {
+			ids = append(ids, e.EventID)
+		}
+	}
+	return ids
 }
 
 func (s *Service) nextEvents(ctx context.Context, part pay.Stretch) ([]pay.ToldEvent, pay.Stretch, error) {

@@ -141,6 +141,23 @@ func TestRecover_asks_about_a_refund_that_may_not_have_been_sent(t *testing.T) {
 	require.Empty(t, r.Request)
 }
 
+// What the backup holds in its outbox had been told when the books were lost.
+func TestRecover_tells_nothing_again_that_was_on_its_way_at_the_backup(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.place("ORDER-1")
+	o := w.order("ORDER-1")
+	o.State, o.Sequence, o.Credential, o.CheckAPI = "", 0, pay.Credential{}, ""
+	_, placed, events, err := w.now.CreateOrder(t.Context(), o)
+	require.NoError(t, err)
+	require.True(t, placed)
+	require.Len(t, events, 1)
+	require.Len(t, w.sql(w.now, `SELECT event_id FROM outbox`), 1)
+	require.Zero(t, w.recover().Counts.Problems)
+	w.same("ORDER")
+	require.Empty(t, w.sql(w.now, `SELECT event_id FROM outbox`))
+}
+
 // Clocks of two streams' leaders differ: the notice seems to come before the wish.
 func TestRecover_takes_a_refund_of_ours_for_nobody_elses(t *testing.T) {
 	t.Parallel()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/fenflow/fenflow/pkg/pay"
@@ -192,22 +193,11 @@ func (s *Service) earlyEnough(ctx context.Context, since time.Time, first uint64
 
 // unknown are those of the events that the books know nothing of.
 func (s *Service) unknown(ctx context.Context, events []pay.ToldEvent) ([]pay.ToldEvent, error) {
-	byID := map[string]pay.ToldEvent{}
-	var ids []string
-	for _, e := range events {
-		if e.EventID != "" {
-			byID[e.EventID], ids = e, append(ids, e.EventID)
-		}
-	}
-	missing, err := s.Books.UnknownEvents(ctx, ids)
+	missing, err := s.Books.UnknownEvents(ctx, idsOf(events))
 	if err != nil {
 		return nil, fmt.Errorf("look for events: %w", err)
 	}
-	var unknown []pay.ToldEvent
-	for _, id := range missing {
-		unknown = append(unknown, byID[id])
-	}
-	return unknown, nil
+	return slices.DeleteFunc(events, func(e pay.ToldEvent) bool { return !slices.Contains(missing, e.EventID) }), nil
 }
 
 // errBusy: somebody else makes a step of this recovery.

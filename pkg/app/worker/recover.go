@@ -29,7 +29,7 @@ func (w *worker) wireRecovery() *recovery.Service {
 	})
 	letters := deadletter.New(p.plain, settler, log)
 	commands := command.New(command.Options{
-		Books: p.plain, Merchants: w.merchants, Letters: letters, Relay: hush, Waker: &waker{log: log}, Budgets: budgets(w.env),
+		Books: cautious{p.plain}, Merchants: w.merchants, Letters: letters, Relay: hush, Waker: &waker{log: log}, Budgets: budgets(w.env),
 		NotifyURL: w.merchants.notifyURL, Retryable: store.Retryable, Now: time.Now, Nonce: rand.Text, Log: log, Registry: uncounted,
 	})
 	return recovery.New(recovery.Options{
@@ -38,6 +38,20 @@ func (w *worker) wireRecovery() *recovery.Service {
 		Budgets:   recovery.Budgets{OrderQuery: w.env.Config.Budgets.OrderQuery, RefundQuery: w.env.Config.Budgets.RefundQuery},
 		NotifyURL: w.merchants.notifyURL, Retryable: store.Retryable, Now: time.Now, Log: log,
 	})
+}
+
+// cautious are books in which every refund that is granted again, whatever command
+// led to it, is asked about before it is sent.
+type cautious struct{ *store.Store }
+
+// Settle is the store's.
+func (c cautious) Settle(ctx context.Context, entries []pay.Entry, policies func(pay.MchID) pay.Policies) (pay.Settled, error) {
+	for _, e := range entries {
+		if e.Observation != nil {
+			e.Observation.AskFirst = true
+		}
+	}
+	return c.Store.Settle(ctx, entries, policies) //nolint:wrapcheck // it stands in the store's place
 }
 
 func budgets(env boot.Env) command.Budgets {
