@@ -3,13 +3,11 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/fenflow/fenflow/pkg/operatorapi"
 	"github.com/fenflow/fenflow/pkg/pay"
-	"github.com/fenflow/fenflow/pkg/problem"
 )
 
 func (c *commandLine) anomaly() *cobra.Command {
@@ -82,18 +80,10 @@ func (f *anomalyFlags) add(cmd *cobra.Command) {
 	f.kind = choose(cmd, "kind", "which of the payment's anomalies, where it has several", anomalyKinds()...)
 }
 
-func transactionArg(args []string) (string, error) {
-	number := strings.TrimSpace(args[0])
-	if strings.Trim(number, ".") == "" { // a path of dots leads elsewhere
-		return "", problem.Newf(problem.Usage, "%q is no transaction_id", args[0])
-	}
-	return number, nil
-}
-
 func (c *commandLine) anomalyShow() *cobra.Command {
 	var which anomalyFlags
 	show := c.asks("show TRANSACTION_ID", "Show an anomaly, and what accepting it or giving it back would do", cobra.ExactArgs(1), func(ctx context.Context, api remote, args []string) (answer, error) {
-		id, err := transactionArg(args)
+		id, err := theNumber(args[0])
 		if err != nil {
 			return answer{}, err
 		}

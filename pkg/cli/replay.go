@@ -97,11 +97,10 @@ func actFlags(cmd *cobra.Command, why *string, dry *bool, expect *string) {
 
 // actReason is why something is done; a dry run does nothing.
 func actReason(why string, dry bool) (string, error) {
-	why = strings.TrimSpace(why)
-	if why == "" && !dry {
-		return "", problem.New(problem.Usage, "--reason must say why: it goes into the audit log")
+	if dry {
+		return "", nil
 	}
-	return why, nil
+	return theReason(why)
 }
 
 // meantLetters are the letters to replay: named ones as they are, chosen ones once
