@@ -14,10 +14,6 @@ func (c *commandLine) anomaly() *cobra.Command {
 	return c.group("anomaly", "List, show and decide about money that does not fit its order", c.anomalyLs(), c.anomalyShow(), c.anomalyAccept(), c.anomalyRefund())
 }
 
-func anomalyKinds() []pay.AnomalyKind {
-	return []pay.AnomalyKind{pay.AnomalyLatePayment, pay.AnomalyDoublePayment, pay.AnomalyAmountMismatch, pay.AnomalyRefundOverrun}
-}
-
 func (c *commandLine) anomalyLs() *cobra.Command {
 	var list listing
 	var mchid string
@@ -36,7 +32,7 @@ func (c *commandLine) anomalyLs() *cobra.Command {
 	})
 	list.flags(c, ls)
 	ls.Flags().StringVar(&mchid, "mchid", "", "only of this merchant")
-	kind = choose(ls, "kind", "only of this kind", anomalyKinds()...)
+	kind = choose(ls, "kind", "only of this kind", pay.AnomalyKinds()...)
 	state = choose(ls, "state", "only in this state", pay.AnomalyOpen, pay.AnomalyAccepted, pay.AnomalyRefunded)
 	return ls
 }
@@ -77,7 +73,7 @@ type anomalyFlags struct {
 func (f *anomalyFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.mchid, "mchid", "", "the merchant, where several have the number")
 	cmd.Flags().StringVar(&f.refundNo, "out-refund-no", "", "of a refund_overrun, the refund that went over, where there are several")
-	f.kind = choose(cmd, "kind", "which of the payment's anomalies, where it has several", anomalyKinds()...)
+	f.kind = choose(cmd, "kind", "which of the payment's anomalies, where it has several", pay.AnomalyKinds()...)
 }
 
 func (c *commandLine) anomalyShow() *cobra.Command {

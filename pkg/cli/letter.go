@@ -42,7 +42,7 @@ func (c *commandLine) letterLs() *cobra.Command {
 	list.flags(c, ls)
 	ls.Flags().StringVar(&mchid, "mchid", "", "only of this merchant")
 	ls.Flags().BoolVar(&group, "group", false, "count them by merchant, reason and state")
-	reason = choose(ls, "reason", "only for this reason", letterReasons()...)
+	reason = choose(ls, "reason", "only for this reason", pay.LetterReasons()...)
 	state = choose(ls, "state", "only in this state", pay.LetterWaiting, pay.LetterOpen, pay.LetterReplaying, pay.LetterResolved, pay.LetterDiscarded)
 	for _, other := range []string{"reason", "state", "limit", "all"} {
 		ls.MarkFlagsMutuallyExclusive("group", other)

@@ -108,7 +108,7 @@ func (f *reverifyFlags) check() error {
 		}
 	}
 	if reason := f.where["reason"]; reason != "" && !slices.Contains(rejectedFor(), operatorapi.RejectedFor(reason)) {
-		return problem.Newf(problem.Usage, "--where reason=%s: must be one of bad_signature, timestamp, unknown_serial, malformed", reason)
+		return problem.Newf(problem.Usage, "--where reason=%s: must be one of %s", reason, worded(rejectedFor()))
 	}
 	return nil
 }
