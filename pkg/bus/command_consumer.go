@@ -95,8 +95,8 @@ func (b *Bus) runCommand(ctx context.Context, msg jetstream.Msg, o CommandOption
 }
 
 // reply sends the result where the caller waits. A reply subject is only
-// believed inside the inboxes of the API and the console: the worker may publish events, and must
-// not be made to publish one by a command that names such a subject.
+// believed inside the inboxes of the API and the console: the worker may publish
+// events, and must not be made to publish one by a command that names such a subject.
 func (b *Bus) reply(c pay.Command, result pay.CommandResult) error {
 	switch {
 	case c.Reply == "":

@@ -33,13 +33,6 @@ const (
 	RequestReadCommand = "fenflow.read.command"
 	RequestActCheck    = "fenflow.act.check"
 	RequestActAbnormal = "fenflow.act.abnormal"
-
-	RequestOperateRehearse    = "fenflow.operate.rehearse"
-	RequestOperateReplay      = "fenflow.operate.replay"
-	RequestOperateRepublish   = "fenflow.operate.republish"
-	RequestOperateLane        = "fenflow.operate.lane"
-	RequestOperateRecover     = "fenflow.operate.recover"
-	RequestOperateRecoverable = "fenflow.operate.recoverable"
 )
 
 // Requests of operators, which the console asks the worker: for what takes a
@@ -53,6 +46,12 @@ const (
 	RequestOperatePublish     = "fenflow.operate.publish"     // those that do, to be settled
 	RequestOperateEvents      = "fenflow.operate.events"      // as they are stored
 	RequestOperateConnections = "fenflow.operate.connections" // which roles are there
+	RequestOperateRehearse    = "fenflow.operate.rehearse"    // what settling messages again would change
+	RequestOperateReplay      = "fenflow.operate.replay"      // settle them, if their orders are as a rehearsal saw them
+	RequestOperateRepublish   = "fenflow.operate.republish"   // put archived notifications on the replay lane
+	RequestOperateLane        = "fenflow.operate.lane"        // how far that lane is
+	RequestOperateRecover     = "fenflow.operate.recover"     // restored books
+	RequestOperateRecoverable = "fenflow.operate.recoverable" // what there is to recover
 )
 
 // The durable consumers of the lanes, without which nothing in NOTIFY counts as settled.

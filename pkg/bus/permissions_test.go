@@ -21,6 +21,7 @@ var probes = []struct{ do, subject string }{
 	{"publish", "pay.command.refund.create.1900000109"},
 	{"publish", "pay.command.refund.give_up.1900000109"},
 	{"publish", "pay.command.anomaly.accept.1900000109"},
+	{"publish", "pay.command.anomaly.refund.1900000109"},
 	{"publish", "pay.event.1900000109.order.paid"},
 	{"publish", "pay.rejected.1900000109"},
 	{"publish", "pay.message.wx1.text"},
@@ -144,8 +145,9 @@ var allowed = map[string][]string{
 	},
 	"reconciler": {"subscribe _INBOX_reconciler.>"},
 	"console": {
-		"publish pay.command.order.create.1900000109", "publish pay.command.order.close.1900000109", "publish pay.command.refund.create.1900000109",
-		"publish pay.command.refund.give_up.1900000109", "publish pay.command.anomaly.accept.1900000109", "publish fenflow.act.check", "publish fenflow.act.abnormal", "publish fenflow.operate.rehearse",
+		"publish pay.command.order.close.1900000109", "publish pay.command.refund.create.1900000109",
+		"publish pay.command.refund.give_up.1900000109", "publish pay.command.anomaly.accept.1900000109", "publish pay.command.anomaly.refund.1900000109",
+		"publish fenflow.act.check", "publish fenflow.act.abnormal", "publish fenflow.operate.rehearse",
 		"subscribe _INBOX_console.>",
 	},
 	"subscriber": {

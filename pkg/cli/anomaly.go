@@ -3,21 +3,15 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/fenflow/fenflow/pkg/operatorapi"
 	"github.com/fenflow/fenflow/pkg/pay"
-	"github.com/fenflow/fenflow/pkg/problem"
 )
 
 func (c *commandLine) anomaly() *cobra.Command {
 	return c.group("anomaly", "List, show and decide about money that does not fit its order", c.anomalyLs(), c.anomalyShow(), c.anomalyAccept(), c.anomalyRefund())
-}
-
-func anomalyKinds() []pay.AnomalyKind {
-	return []pay.AnomalyKind{pay.AnomalyLatePayment, pay.AnomalyDoublePayment, pay.AnomalyAmountMismatch, pay.AnomalyRefundOverrun}
 }
 
 func (c *commandLine) anomalyLs() *cobra.Command {
@@ -38,7 +32,7 @@ func (c *commandLine) anomalyLs() *cobra.Command {
 	})
 	list.flags(c, ls)
 	ls.Flags().StringVar(&mchid, "mchid", "", "only of this merchant")
-	kind = choose(ls, "kind", "only of this kind", anomalyKinds()...)
+	kind = choose(ls, "kind", "only of this kind", pay.AnomalyKinds()...)
 	state = choose(ls, "state", "only in this state", pay.AnomalyOpen, pay.AnomalyAccepted, pay.AnomalyRefunded)
 	return ls
 }
@@ -79,21 +73,13 @@ type anomalyFlags struct {
 func (f *anomalyFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.mchid, "mchid", "", "the merchant, where several have the number")
 	cmd.Flags().StringVar(&f.refundNo, "out-refund-no", "", "of a refund_overrun, the refund that went over, where there are several")
-	f.kind = choose(cmd, "kind", "which of the payment's anomalies, where it has several", anomalyKinds()...)
-}
-
-func transactionArg(args []string) (string, error) {
-	number := strings.TrimSpace(args[0])
-	if strings.Trim(number, ".") == "" { // a path of dots leads elsewhere
-		return "", problem.Newf(problem.Usage, "%q is no transaction_id", args[0])
-	}
-	return number, nil
+	f.kind = choose(cmd, "kind", "which of the payment's anomalies, where it has several", pay.AnomalyKinds()...)
 }
 
 func (c *commandLine) anomalyShow() *cobra.Command {
 	var which anomalyFlags
 	show := c.asks("show TRANSACTION_ID", "Show an anomaly, and what accepting it or giving it back would do", cobra.ExactArgs(1), func(ctx context.Context, api remote, args []string) (answer, error) {
-		id, err := transactionArg(args)
+		id, err := theNumber(args[0])
 		if err != nil {
 			return answer{}, err
 		}

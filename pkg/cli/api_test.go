@@ -112,7 +112,7 @@ func readyAnswers(t *testing.T) http.Handler {
 			refuse(w, problem.New(problem.UnknownRefund, ""))
 		}
 	})
-	mux.HandleFunc("POST /operator/v1/refund-requests", file("refund.json"))
+	mux.HandleFunc("POST /operator/v1/refunds", file("refund.json"))
 	mux.HandleFunc("POST /operator/v1/refunds/{number}/{act}", file("refund.json"))
 	mux.HandleFunc("POST /operator/v1/orders/{number}/check", file("unchecked.json"))
 	mux.HandleFunc("GET /operator/v1/dead-letters", func(w http.ResponseWriter, r *http.Request) {

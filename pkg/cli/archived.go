@@ -41,7 +41,7 @@ func (c *commandLine) pickArchived(ctx context.Context, api remote, f *archiveFl
 		return c.archivedSince(ctx, api, f)
 	}
 	if f.file != "" {
-		raw, err := c.input("--file", f.file)
+		raw, err := c.input("--file", f.file, maxListBytes)
 		if err != nil {
 			return picked{}, err
 		}

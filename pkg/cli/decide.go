@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fenflow/fenflow/pkg/operatorapi"
-	"github.com/fenflow/fenflow/pkg/problem"
 )
 
 func (c *commandLine) anomalyAccept() *cobra.Command {
@@ -32,24 +31,23 @@ func (c *commandLine) decides(use, short string, request func(server, id, mchid 
 	var which anomalyFlags
 	var reason string
 	decide := c.asks(use, short, cobra.ExactArgs(1), func(ctx context.Context, api remote, args []string) (answer, error) {
-		id, err := transactionArg(args)
+		id, err := theNumber(args[0])
 		if err != nil {
 			return answer{}, err
 		}
-		if strings.TrimSpace(reason) == "" {
-			return answer{}, problem.New(problem.Usage, "--reason must say why: it goes into the audit log")
+		why, err := theReason(reason)
+		if err != nil {
+			return answer{}, err
 		}
 		d, raw, err := document[operatorapi.Decision](api.ask(ctx)(request(api.base(), id, which.mchid, operatorapi.AnomalyDecision{
-			Kind: given[operatorapi.AnomalyKind](which.kind.word), OutRefundNo: given[string](which.refundNo), Reason: strings.TrimSpace(reason),
+			Kind: given[operatorapi.AnomalyKind](which.kind.word), OutRefundNo: given[string](which.refundNo), Reason: why,
 		})))
 		if err != nil {
 			return answer{}, err
 		}
 		return answer{document: raw, text: decisionText(&d)}, nil
 	})
-	decide.Flags().StringVar(&reason, "reason", "", "why; it goes into the audit log")
-	// It fails only where the flag is not there.
-	_ = decide.MarkFlagRequired("reason")
+	because(decide, &reason)
 	which.add(decide)
 	return decide
 }

@@ -2,47 +2,17 @@ package cli
 
 import (
 	"encoding/json"
-	"io"
-	"os"
-	"strings"
 
 	"github.com/fenflow/fenflow/pkg/operatorapi"
 	"github.com/fenflow/fenflow/pkg/problem"
 )
 
-// maxInputBytes is far beyond a dry run of a hundred thousand messages.
-const maxInputBytes = 512 << 20
-
-// input reads a file, or what is piped in.
-func (c *commandLine) input(flag, name string) ([]byte, error) {
-	from := io.Reader(strings.NewReader(""))
-	if name == "-" {
-		if c.Pipe != nil {
-			from = c.Pipe
-		}
-	} else {
-		f, err := os.Open(name)
-		if err != nil {
-			e := problem.Wrap(problem.Usage, err, flag)
-			e.NextStep = "Name a file that is there and that you may read; - is what is piped in."
-			return nil, e
-		}
-		defer func() { _ = f.Close() }()
-		from = f
-	}
-	raw, err := io.ReadAll(io.LimitReader(from, maxInputBytes+1))
-	switch {
-	case err != nil:
-		return nil, problem.Wrap(problem.Usage, err, flag)
-	case len(raw) > maxInputBytes:
-		return nil, problem.Newf(problem.Usage, "%s %s: holds more than %d MiB", flag, name, maxInputBytes>>20)
-	}
-	return raw, nil
-}
+// maxListBytes is far beyond a dry run of a hundred thousand messages.
+const maxListBytes = 512 << 20
 
 // seen reads what --dry-run --json printed: the messages in their order.
 func (c *commandLine) seen(name string) ([]operatorapi.Rehearsed, error) {
-	raw, err := c.input("--expect", name)
+	raw, err := c.input("--expect", name, maxListBytes)
 	if err != nil {
 		return nil, err
 	}

@@ -113,11 +113,7 @@ func untilFree(ctx context.Context, ask func() (json.RawMessage, error)) (json.R
 		if tries == busyTries || !errors.As(err, &refused) || refused.problem.Kind != problem.RowsBusy {
 			return raw, err
 		}
-		again := time.NewTimer(busyPause)
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			again.Stop()
+		if !rested(ctx, busyPause) {
 			return nil, err
 		}
 	}

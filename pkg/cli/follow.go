@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/fenflow/fenflow/pkg/operatorapi"
@@ -97,10 +96,28 @@ func (l *followed) see(seen []operatorapi.Letter) {
 	}
 }
 
+// passing says whether an error may pass by itself while somebody waits: the console,
+// or what it leans on, is away.
 func passing(err error) bool {
-	var p *problem.Error
-	if !errors.As(err, &p) {
+	switch problem.KindOf(err) {
+	case problem.Unhealthy, problem.TooManyRequests, problem.DatabaseUnavailable, problem.NoWorker, problem.BrokerUnavailable, problem.Unavailable:
+		return true
+	default:
 		return false
 	}
-	return p.Kind == problem.Unhealthy || p.Kind == problem.TooManyRequests || p.Kind == problem.DatabaseUnavailable
+}
+
+// rested waits and says whether to go on.
+func rested(ctx context.Context, gap time.Duration) bool {
+	if gap == 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(gap)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }

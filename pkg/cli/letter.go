@@ -5,10 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -44,7 +42,7 @@ func (c *commandLine) letterLs() *cobra.Command {
 	list.flags(c, ls)
 	ls.Flags().StringVar(&mchid, "mchid", "", "only of this merchant")
 	ls.Flags().BoolVar(&group, "group", false, "count them by merchant, reason and state")
-	reason = choose(ls, "reason", "only for this reason", letterReasons()...)
+	reason = choose(ls, "reason", "only for this reason", pay.LetterReasons()...)
 	state = choose(ls, "state", "only in this state", pay.LetterWaiting, pay.LetterOpen, pay.LetterReplaying, pay.LetterResolved, pay.LetterDiscarded)
 	for _, other := range []string{"reason", "state", "limit", "all"} {
 		ls.MarkFlagsMutuallyExclusive("group", other)
@@ -91,25 +89,15 @@ func (c *commandLine) lettersText(got listed[operatorapi.Letter]) string {
 func (c *commandLine) letterShow() *cobra.Command {
 	var body string
 	show := c.asks("show ID", "Show a dead letter; --body gives its bytes", cobra.ExactArgs(1), func(ctx context.Context, api remote, args []string) (answer, error) {
-		if body == "-" && c.json {
-			return answer{}, problem.New(problem.Usage, "--body - and --json both want stdout: the document has the bytes as body_base64")
-		}
 		id, err := parseDeliveryID(args[0])
 		if err != nil {
 			return answer{}, err
 		}
 		l, raw, err := document[operatorapi.LetterWithBytes](api.ask(ctx)(operatorapi.NewGetDeadLetterRequest(api.base(), id)))
-		switch {
-		case err != nil:
+		if err != nil {
 			return answer{}, err
-		case body == "-":
-			return answer{text: c.bytesText(l.BodyBase64)}, nil
-		case body != "":
-			if err := saveBytes(body, l.BodyBase64); err != nil {
-				return answer{}, err
-			}
 		}
-		return answer{document: raw, text: c.letterText(&l, body)}, nil
+		return c.withBytes(raw, body, l.BodyBase64, func(bytes string) string { return c.letterText(&l, bytes) })
 	})
 	show.Flags().StringVar(&body, "body", "", "write the bytes, as they arrived, into this new file; - is stdout")
 	return show
@@ -131,36 +119,10 @@ func (c *commandLine) bytesText(raw []byte) string {
 	if !c.Terminal {
 		return string(raw)
 	}
-	lines := strings.Split(string(raw), "\n")
-	for i := range lines {
-		lines[i] = plain(lines[i])
-	}
-	return strings.Join(lines, "\n") + "\n"
+	return eachPlain(string(raw)) + "\n"
 }
 
-// saveBytes never writes over a file: it may hold other evidence.
-func saveBytes(name string, raw []byte) error {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		e := problem.Wrap(problem.Usage, err, "--body")
-		e.NextStep = "Name a file that does not exist yet, in a folder that you may write to."
-		return e
-	}
-	_, err = f.Write(raw)
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	if err != nil {
-		return problem.Wrap(problem.Internal, err, "write the bytes")
-	}
-	return nil
-}
-
-func (c *commandLine) letterText(l *operatorapi.LetterWithBytes, saved string) string {
-	bytes := fmt.Sprintf("%d; --body FILE writes them", len(l.BodyBase64))
-	if saved != "" {
-		bytes = fmt.Sprintf("%d, in %s", len(l.BodyBase64), saved)
-	}
+func (c *commandLine) letterText(l *operatorapi.LetterWithBytes, bytes string) string {
 	said := c.facts(
 		fact("dead letter", l.DeliveryID, "merchant "+l.Mchid),
 		fact("reason", string(l.Reason)),
@@ -195,18 +157,17 @@ func (c *commandLine) letterDiscard() *cobra.Command {
 		if err != nil {
 			return answer{}, err
 		}
-		if strings.TrimSpace(reason) == "" {
-			return answer{}, problem.New(problem.Usage, "--reason must say why: it goes into the audit log")
+		why, err := theReason(reason)
+		if err != nil {
+			return answer{}, err
 		}
-		l, raw, err := document[operatorapi.Letter](api.ask(ctx)(operatorapi.NewDiscardDeadLetterRequest(api.base(), id, operatorapi.DiscardDeadLetterJSONRequestBody{Reason: strings.TrimSpace(reason)})))
+		l, raw, err := document[operatorapi.Letter](api.ask(ctx)(operatorapi.NewDiscardDeadLetterRequest(api.base(), id, operatorapi.DiscardDeadLetterJSONRequestBody{Reason: why})))
 		if err != nil {
 			return answer{}, err
 		}
 		return answer{document: raw, text: discardedText(&l)}, nil
 	})
-	discard.Flags().StringVar(&reason, "reason", "", "why; it goes into the audit log")
-	// It fails only where the flag is not there.
-	_ = discard.MarkFlagRequired("reason")
+	because(discard, &reason)
 	return discard
 }
 

@@ -138,12 +138,8 @@ func patiently(ctx context.Context, p page, ask func(page) (json.RawMessage, err
 		if p.cursor == nil || waits == maxWaits || !errors.As(err, &refused) || refused.problem.Kind != problem.TooManyRequests {
 			return raw, err
 		}
-		again := time.NewTimer(min(max(refused.retryAfter, time.Second), maxWait))
-		select {
-		case <-ctx.Done():
-			again.Stop()
+		if !rested(ctx, min(max(refused.retryAfter, time.Second), maxWait)) {
 			return nil, err
-		case <-again.C:
 		}
 	}
 }

@@ -181,7 +181,7 @@ func (c *commandLine) checkText(r *operatorapi.MerchantCheck) string {
 	for _, f := range r.Findings {
 		found = append(found, []cell{{c.mark(levelMark(f.Level))}, {f.Text}})
 		if fix := value(f.Fix); fix != "" {
-			found = append(found, []cell{{}, {"→ " + fix}})
+			found = append(found, []cell{{}, {c.arrow() + " " + fix}})
 		}
 	}
 	return said + "\n" + c.grid(nil, found...)

@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/textproto"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -36,24 +34,9 @@ type message struct {
 
 // readMessage reads a file, or stdin for "-".
 func (c *commandLine) readMessage(name string) (message, error) {
-	from := c.Pipe
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return message{}, problem.Wrap(problem.Usage, err, "the message")
-		}
-		defer func() { _ = f.Close() }()
-		from = f
-	}
-	if from == nil {
-		return message{}, problem.New(problem.Usage, "there is no stdin to read a message from")
-	}
-	raw, err := io.ReadAll(io.LimitReader(from, maxMessageFile+1))
-	switch {
-	case err != nil:
-		return message{}, problem.Wrap(problem.Usage, err, "the message")
-	case len(raw) > maxMessageFile:
-		return message{}, problem.Newf(problem.Usage, "%s has more than %d bytes; no message of WeChat Pay has", name, maxMessageFile)
+	raw, err := c.input("the message", name, maxMessageFile)
+	if err != nil {
+		return message{}, err
 	}
 	m, err := parseMessage(raw)
 	if err != nil {

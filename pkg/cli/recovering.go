@@ -51,7 +51,7 @@ func (c *commandLine) runRecovery(ctx context.Context, api remote, q operatorapi
 			failing = time.Now()
 			c.tell("It waits: " + problem.Text(err) + "\n")
 		}
-		rest(ctx, recoverPause)
+		rested(ctx, recoverPause)
 	}
 }
 

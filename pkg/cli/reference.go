@@ -17,9 +17,9 @@ func Reference() string {
 	var b strings.Builder
 	b.WriteString("<!-- Generated from pkg/cli by `make generate`; do not edit. -->\n# Command line\n\n")
 	b.WriteString(root.Long + " [Error codes](errors.md) tells more.\n\n")
-	fmt.Fprintf(&b, "`status`, `order`, `refund`, `dead-letter`, `replay` and `audit` ask the operators' API: at `--url`, else `%s`, else %s,\n", urlVariable, localConsole)
-	fmt.Fprintf(&b, "with the token in `%s` or in the file `%s`. All other commands work from configuration and files.\n\n", tokenVariable, tokenFileVariable)
-	b.WriteString("With `--json`, stdout holds one JSON document: the API's own, unchanged (`--all` puts the rows of all pages into one),\n(`order watch` prints one on each line), or `{\"error\": …}`, which holds the API's problem as `problem`.\n\n")
+	fmt.Fprintf(&b, "Commands that take `--url` ask the operators' API: there, else at `%s`, else at %s,\n", urlVariable, localConsole)
+	fmt.Fprintf(&b, "with the token in `%s` or in the file `%s`. All others work from configuration and files.\n\n", tokenVariable, tokenFileVariable)
+	b.WriteString("With `--json`, stdout holds one JSON document: the API's own, unchanged (`--all` puts the rows of all pages into one),\n(`order watch` and `event tail` print one on each line), or `{\"error\": …}`, which holds the API's problem as `problem`.\n\n")
 	b.WriteString("Colours appear at a terminal only; `NO_COLOR` turns them off. `fenflow completion --help` tells how a shell completes commands and flags.\n\n")
 	b.WriteString("## Flags of every command\n\n```\n" + root.PersistentFlags().FlagUsages() + "```\n\n## Commands\n")
 	describe(&b, root)

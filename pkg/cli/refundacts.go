@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -164,7 +162,7 @@ func (c *commandLine) userCard(bank, file, why string) (operatorapi.AbnormalWish
 			lines = append(lines, line)
 		}
 	}
-	if len(raw) > maxCardBytes || len(lines) != 2 {
+	if len(lines) != 2 {
 		return operatorapi.AbnormalWish{}, problem.New(problem.Usage, "--card must hold two lines: the card's number, and the holder's name")
 	}
 	return operatorapi.AbnormalWish{Type: operatorapi.USERBANKCARD, BankType: &bank, BankAccount: &lines[0], RealName: &lines[1], Reason: why}, nil
@@ -176,23 +174,8 @@ func (c *commandLine) cardBytes(file string) ([]byte, error) {
 		return nil, problem.New(problem.Usage, "--card must name a file that holds the card's number and the holder's name; - is stdin")
 	case file == "-" && (c.Pipe == nil || c.Stdin != nil):
 		return nil, problem.New(problem.Usage, "--card -: nothing is piped in, and what is typed would stand on the screen; pipe it in, or name a file")
-	case file == "-":
-		raw, err := io.ReadAll(io.LimitReader(c.Pipe, maxCardBytes+1))
-		if err != nil {
-			return nil, problem.Wrap(problem.Usage, err, "--card -")
-		}
-		return raw, nil
 	}
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, problem.Wrap(problem.Usage, err, "--card")
-	}
-	defer func() { _ = f.Close() }() // it was only read
-	raw, err := io.ReadAll(io.LimitReader(f, maxCardBytes+1))
-	if err != nil {
-		return nil, problem.Wrap(problem.Usage, err, "--card")
-	}
-	return raw, nil
+	return c.input("--card", file, maxCardBytes)
 }
 
 const refundGiveUpLong = `End a refund that WeChat Pay does not have, for a reason, and free its money for another one.

@@ -107,7 +107,7 @@ func (c *commandLine) withBytes(raw json.RawMessage, body string, bytes []byte, 
 	case body == "":
 		return answer{document: raw, text: text(fmt.Sprintf("%d; --body FILE writes them", len(bytes)))}, nil
 	}
-	if err := saveBytes(body, bytes); err != nil {
+	if err := saveNew("--body", body, bytes); err != nil {
 		return answer{}, err
 	}
 	return answer{document: raw, text: text(fmt.Sprintf("%d, in %s", len(bytes), body))}, nil

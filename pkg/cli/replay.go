@@ -97,11 +97,10 @@ func actFlags(cmd *cobra.Command, why *string, dry *bool, expect *string) {
 
 // actReason is why something is done; a dry run does nothing.
 func actReason(why string, dry bool) (string, error) {
-	why = strings.TrimSpace(why)
-	if why == "" && !dry {
-		return "", problem.New(problem.Usage, "--reason must say why: it goes into the audit log")
+	if dry {
+		return "", nil
 	}
-	return why, nil
+	return theReason(why)
 }
 
 // meantLetters are the letters to replay: named ones as they are, chosen ones once
@@ -153,7 +152,7 @@ func (c *commandLine) rehearsed(ctx context.Context, api remote, ids []operatora
 
 func whereWords() []string {
 	words := []string{"mchid="}
-	for _, reason := range letterReasons() {
+	for _, reason := range pay.LetterReasons() {
 		words = append(words, "reason="+string(reason))
 	}
 	return words
@@ -251,8 +250,8 @@ func (f *replayFlags) params(now time.Time) (*operatorapi.ListDeadLettersParams,
 			return nil, problem.Newf(problem.Usage, "--where %s=: is empty", name)
 		}
 	}
-	if reason := f.where["reason"]; reason != "" && !slices.Contains(letterReasons(), pay.LetterReason(reason)) {
-		return nil, problem.Newf(problem.Usage, "--where reason=%s: must be one of %s", reason, worded(letterReasons()))
+	if reason := f.where["reason"]; reason != "" && !slices.Contains(pay.LetterReasons(), pay.LetterReason(reason)) {
+		return nil, problem.Newf(problem.Usage, "--where reason=%s: must be one of %s", reason, worded(pay.LetterReasons()))
 	}
 	since, err := parseSince(f.since, now)
 	return &operatorapi.ListDeadLettersParams{

@@ -118,13 +118,7 @@ func causes(letters []openLetter) [][]cell {
 	return rows
 }
 
-func letterReasons() []pay.LetterReason {
-	return []pay.LetterReason{
-		pay.LetterBadSignature, pay.LetterDecryptFailed, pay.LetterMalformed, pay.LetterUnknownMerchant, pay.LetterUnknownOrder, pay.LetterMismatch, pay.LetterInternal,
-	}
-}
-
-func worded(reasons []pay.LetterReason) string {
+func worded[T ~string](reasons []T) string {
 	words := make([]string, len(reasons))
 	for i, r := range reasons {
 		words[i] = string(r)

@@ -167,7 +167,7 @@ func (api remote) followLane(ctx context.Context, position int64) (bool, error) 
 		switch {
 		case ctx.Err() != nil:
 			return false, nil
-		case err != nil && !passing(err) && problem.KindOf(err) != problem.NoWorker && problem.KindOf(err) != problem.BrokerUnavailable:
+		case err != nil && !passing(err):
 			return false, err
 		case err == nil && lane.Acknowledged >= position:
 			return true, nil

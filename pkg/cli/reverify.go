@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -57,8 +56,11 @@ func (c *commandLine) rejectedReverify() *cobra.Command {
 
 // numbers are the samples that are named, or those that a filter leaves.
 func (f *reverifyFlags) numbers(ctx context.Context, api remote, args []string) ([]int64, error) {
-	if f.why = strings.TrimSpace(f.why); f.publish && f.why == "" {
-		return nil, problem.New(problem.Usage, "--reason must say why: it goes into the audit log")
+	if f.publish {
+		var err error
+		if f.why, err = theReason(f.why); err != nil {
+			return nil, err
+		}
 	}
 	if len(args) > 0 {
 		if len(f.where) > 0 || f.list.since != "" {
@@ -106,7 +108,7 @@ func (f *reverifyFlags) check() error {
 		}
 	}
 	if reason := f.where["reason"]; reason != "" && !slices.Contains(rejectedFor(), operatorapi.RejectedFor(reason)) {
-		return problem.Newf(problem.Usage, "--where reason=%s: must be one of bad_signature, timestamp, unknown_serial, malformed", reason)
+		return problem.Newf(problem.Usage, "--where reason=%s: must be one of %s", reason, worded(rejectedFor()))
 	}
 	return nil
 }

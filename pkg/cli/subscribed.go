@@ -58,8 +58,9 @@ func (c *commandLine) subscriberRm() *cobra.Command {
 	var reason string
 	var yes bool
 	rm := c.asks("rm NAME", "Remove a subscriber and its consumer, for a reason", cobra.ExactArgs(1), func(ctx context.Context, api remote, args []string) (answer, error) {
-		if strings.TrimSpace(reason) == "" {
-			return answer{}, problem.New(problem.Usage, "--reason must say why: it goes into the audit log")
+		why, err := theReason(reason)
+		if err != nil {
+			return answer{}, err
 		}
 		if err := isPathWord(args[0]); err != nil {
 			return answer{}, err
@@ -79,16 +80,15 @@ func (c *commandLine) subscriberRm() *cobra.Command {
 			}
 			yes = true
 		}
-		return c.remove(ctx, api, args[0], reason, yes)
+		return c.remove(ctx, api, args[0], why, yes)
 	})
-	rm.Flags().StringVar(&reason, "reason", "", "why; it goes into the audit log")
+	because(rm, &reason)
 	rm.Flags().BoolVar(&yes, "yes", false, "also if it has not acknowledged everything, and do not ask")
-	_ = rm.MarkFlagRequired("reason") // it fails only where the flag is not there
 	return rm
 }
 
 func (c *commandLine) remove(ctx context.Context, api remote, name, reason string, anyway bool) (answer, error) {
-	body := operatorapi.RemoveSubscriberJSONRequestBody{Reason: strings.TrimSpace(reason)}
+	body := operatorapi.RemoveSubscriberJSONRequestBody{Reason: reason}
 	if anyway {
 		body.LoseUnacknowledged = &anyway
 	}

@@ -40,10 +40,9 @@ func (c *commandLine) subscriberAdd() *cobra.Command {
 	flags.StringVar(&f.from, "from", "all", "where it begins: all, now, 2h or 3d ago, or an instant of RFC 3339")
 	flags.StringVar(&f.seedFile, "seed-file", "", "write the seed into this new file (default: NAME.nk); - is stdout")
 	flags.StringVar(&f.nkey, "nkey", "", "the public half of a key that the business system has already: U…")
-	flags.StringVar(&f.reason, "reason", "", "why; it goes into the audit log")
-	for _, needed := range []string{"mchid", "reason"} {
-		_ = add.MarkFlagRequired(needed) // it fails only where the flag is not there
-	}
+	because(add, &f.reason)
+	// It fails only where the flag is not there.
+	_ = add.MarkFlagRequired("mchid")
 	add.MarkFlagsMutuallyExclusive("nkey", "seed-file")
 	// It fails only where the flag is not there.
 	_ = add.RegisterFlagCompletionFunc("facts", cobra.FixedCompletions(factWords(), cobra.ShellCompDirectiveNoFileComp))
@@ -87,9 +86,10 @@ func (c *commandLine) add(ctx context.Context, api remote, name string, f subscr
 
 // body is the request without the key.
 func (f subscription) body(name string, now time.Time) (operatorapi.AddSubscriberJSONRequestBody, error) {
-	body := operatorapi.AddSubscriberJSONRequestBody{Name: name, Mchid: f.mchid, Reason: strings.TrimSpace(f.reason), From: &f.from}
-	if body.Reason == "" {
-		return body, problem.New(problem.Usage, "--reason must say why: it goes into the audit log")
+	body := operatorapi.AddSubscriberJSONRequestBody{Name: name, Mchid: f.mchid, From: &f.from}
+	var err error
+	if body.Reason, err = theReason(f.reason); err != nil {
+		return body, err
 	}
 	if _, err := pay.ParseSubscriberName(name); err != nil {
 		return body, problem.Newf(problem.Usage, "%q %s", name, err) // before a file of that name is made
@@ -138,23 +138,17 @@ func (c *commandLine) makeSeed(name, file string) (*newSeed, error) {
 	return made, saveSeed(file, seed)
 }
 
-// saveSeed never writes over a file: it may be the only copy of another seed.
+// saveSeed keeps a seed in a new file; where there is one with a seed, its error
+// says how to go on with that.
 func saveSeed(file string, seed []byte) error {
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		e := problem.Wrap(problem.Usage, err, "--seed-file")
-		e.NextStep = "Name a file that does not exist yet, in a folder that you may write to."
-		if public := publicOf(file); errors.Is(err, fs.ErrExist) && public != "" {
-			e.NextStep += " To go on with the seed that it holds, say --nkey " + public + "."
+	err := saveNew("--seed-file", file, append(seed, '\n'))
+	var p *problem.Error
+	if errors.Is(err, fs.ErrExist) && errors.As(err, &p) {
+		if public := publicOf(file); public != "" {
+			p.NextStep += " To go on with the seed that it holds, say --nkey " + public + "."
 		}
-		return e
 	}
-	_, err = f.Write(append(seed, '\n'))
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err != nil {
-		return problem.Wrap(problem.Internal, err, "write the seed")
-	}
-	return nil
+	return err
 }
 
 // publicOf is the public half of the seed that a file holds, if it holds one.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -46,7 +45,7 @@ func (t *tail) run(ctx context.Context, api remote, next operatorapi.ListEventsP
 			next.After, next.Since, next.Cursor = nil, nil, &page.NextCursor
 		case ctx.Err() != nil && t.begun:
 			return nil
-		case !t.begun || !t.follow || !forNow(err):
+		case !t.begun || !t.follow || !passing(err):
 			return err
 		case !t.away:
 			t.say("The console gives no answer (%v); this goes on when it does.", err)
@@ -57,31 +56,10 @@ func (t *tail) run(ctx context.Context, api remote, next operatorapi.ListEventsP
 			return nil
 		}
 		t.all = t.all || done // what comes from now on is shown, however many
-		if (done || t.away) && !rest(ctx, t.every) {
+		if (done || t.away) && !rested(ctx, t.every) {
 			return nil
 		}
 	}
-}
-
-// rest waits; false means that there is nothing more to wait for.
-func rest(ctx context.Context, d time.Duration) bool {
-	again := time.NewTimer(d)
-	defer again.Stop()
-	select {
-	case <-again.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// forNow says whether an error may pass while somebody watches.
-func forNow(err error) bool {
-	var p *problem.Error
-	if passing(err) {
-		return true
-	}
-	return errors.As(err, &p) && (p.Kind == problem.NoWorker || p.Kind == problem.BrokerUnavailable || p.Kind == problem.Unavailable)
 }
 
 // say is for people, beside what programs read.

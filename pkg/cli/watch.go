@@ -197,18 +197,3 @@ func longer(gap time.Duration, err error) time.Duration {
 	}
 	return gap
 }
-
-// rested waits and says whether to go on.
-func rested(ctx context.Context, gap time.Duration) bool {
-	if gap == 0 {
-		return ctx.Err() == nil
-	}
-	timer := time.NewTimer(gap)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}

@@ -17,7 +17,6 @@ import (
 const (
 	maxBankType = 16
 	maxSealed   = 214
-	maxReason   = 2000 // bytes: 500 characters, as the operators' API takes them
 )
 
 // abnormalQuestion says where the money of an abnormal refund shall go. It is a

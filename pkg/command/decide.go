@@ -9,12 +9,8 @@ import (
 	"github.com/fenflow/fenflow/pkg/problem"
 )
 
-// Bounds of a decision, as the operators' API has them.
-const (
-	maxNumberBytes = 128
-	maxActorBytes  = 128
-	maxWhyBytes    = 4 << 10 // the API counts 500 characters
-)
+// maxNumberBytes bounds what names a decision's payment, as the operators' API does.
+const maxNumberBytes = 128
 
 // decisionRequest is the body of anomaly.accept and anomaly.refund on the wire;
 // package operator writes it.
@@ -94,8 +90,8 @@ func (r decisionRequest) check() []problem.Field {
 		}
 	}
 	text("transaction_id", string(r.TransactionID), maxNumberBytes)
-	text("actor", r.Actor, maxActorBytes)
-	text("reason", r.Reason, maxWhyBytes)
+	text("actor", r.Actor, maxActor)
+	text("reason", r.Reason, maxReason)
 	switch r.Kind {
 	case pay.AnomalyLatePayment, pay.AnomalyDoublePayment, pay.AnomalyAmountMismatch:
 		if r.OutRefundNo != "" {

@@ -1,4 +1,4 @@
-// Package command carries out what shops ask for.
+// Package command carries out what shops and operators ask for.
 //
 // Its job: an order.create becomes an order in the books, a prepay call to
 // WeChat Pay, and a reply with what the buyer's client needs; an order.close
@@ -10,6 +10,7 @@
 // answers reads of orders, histories, refunds and commands, and two acts that are
 // no messages: "I have paid" (check), and where the money of an abnormal refund
 // shall go.
+//
 // Its neighbours: bus hands it commands and sends its replies, store keeps the
 // order before WeChat Pay hears of it, wechatpay makes the calls, outbox relays
 // the events.

@@ -7,8 +7,12 @@ import (
 	"github.com/fenflow/fenflow/pkg/problem"
 )
 
-// maxActor is far beyond "token:" and a token's name.
-const maxActor = 128
+const (
+	// maxActor is far beyond "token:" and a token's name.
+	maxActor = 128
+	// maxReason is in bytes: 500 characters, as the operators' API takes them.
+	maxReason = 2000
+)
 
 // operator is the person who handed a command in, as package request writes it;
 // nil: a shop did.

@@ -60,11 +60,7 @@ func (a *API) listAnomalies(w http.ResponseWriter, c *call) error {
 	return answer(w, anomalyPage{each(anomalies, anomalyOf), next})
 }
 
-func anomalyKinds() []pay.AnomalyKind {
-	return []pay.AnomalyKind{pay.AnomalyLatePayment, pay.AnomalyDoublePayment, pay.AnomalyAmountMismatch, pay.AnomalyRefundOverrun}
-}
-
-func (q *query) anomalyKind() pay.AnomalyKind { return word(q, "kind", anomalyKinds()...) }
+func (q *query) anomalyKind() pay.AnomalyKind { return word(q, "kind", pay.AnomalyKinds()...) }
 
 // number is a parameter that holds a number of WeChat Pay's or ours.
 func (q *query) number(name string) string {
@@ -184,8 +180,8 @@ func listed(anomalies []pay.Anomaly) string {
 
 func (f *fields) anomalyKind() pay.AnomalyKind {
 	var kind pay.AnomalyKind
-	if f.take("kind", "a string", &kind) && !slices.Contains(anomalyKinds(), kind) {
-		f.bad("kind", "is %s; it must be one of %s", shown(string(kind)), joined(anomalyKinds()))
+	if f.take("kind", "a string", &kind) && !slices.Contains(pay.AnomalyKinds(), kind) {
+		f.bad("kind", "is %s; it must be one of %s", shown(string(kind)), joined(pay.AnomalyKinds()))
 	}
 	return kind
 }

@@ -2,7 +2,6 @@ package operator
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -11,12 +10,11 @@ import (
 	"github.com/fenflow/fenflow/pkg/problem"
 )
 
-// subjectSubscriber is where a worker answers about subscribers' consumers.
+// A worker answers three questions about subscribers' consumers:
 //
 //	{"do":"start","name","mchid","from"} → {"stream_at","after","stored_at","from"}
 //	{"do":"keep","subscriber_id"}        → {"there"}
 //	{"do":"look","of","positions"}       → lookedAnswer
-const subjectSubscriber = "fenflow.operate.subscriber"
 
 // lookWithin bounds what is shown beside other things: those come without it then.
 const lookWithin = 3 * time.Second
@@ -64,7 +62,7 @@ func (a *API) look(ctx context.Context, subscribers []pay.Subscriber, positions 
 	q := lookQuestion{Do: "look", Positions: positions, Of: each(subscribers, func(s pay.Subscriber) lookedAt {
 		return lookedAt{s.ID, string(s.Name), string(s.MchID), each(s.Facts, func(f pay.Fact) string { return string(f) }), oldest}
 	})}
-	looked, err := askWorker[lookedAnswer](ctx, a, q, "Ask again in a moment; nothing was changed.")
+	looked, err := askFor[lookedAnswer](ctx, a, subjectSubscriber, q, askAgain)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = problem.Wrap(problem.NoWorker, err, "no answer came within "+lookWithin.String())
 	}
@@ -72,18 +70,6 @@ func (a *API) look(ctx context.Context, subscribers []pay.Subscriber, positions 
 		err = problem.Wrap(problem.Internal, fmt.Errorf("the worker answers about %d of %d subscribers", len(looked.Consumers), len(subscribers)), "")
 	}
 	return looked, err
-}
-
-func askWorker[T any](ctx context.Context, a *API, question any, unknown string) (T, error) {
-	var read T
-	raw, err := a.ask(ctx, subjectSubscriber, question, unknown)
-	if err != nil {
-		return read, err
-	}
-	if err := json.Unmarshal(raw, &read); err != nil {
-		return read, problem.Wrap(problem.Internal, fmt.Errorf("read the worker's answer: %w", err), "")
-	}
-	return read, nil
 }
 
 // consumer is what is shown of one.

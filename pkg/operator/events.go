@@ -2,7 +2,6 @@ package operator
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -10,12 +9,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/fenflow/fenflow/pkg/pay"
-	"github.com/fenflow/fenflow/pkg/problem"
 )
-
-// operateEvents is the subject under which a worker shows the stream of events
-// (bus.RequestOperateEvents; this room does not know the bus).
-const operateEvents = "fenflow.operate.events"
 
 // routeEvents lists the routes of events as subscribers see them.
 func (a *API) routeEvents(r chi.Router) {
@@ -56,17 +50,13 @@ func (a *API) tailEvents(w http.ResponseWriter, c *call) error {
 	if err := q.done(); err != nil {
 		return err
 	}
-	raw, err := a.ask(c.Context(), operateEvents, asked, "Ask again: reading changes nothing.")
-	if err != nil {
-		return err
-	}
-	var page struct {
+	page, err := askFor[struct {
 		eventPage
 
 		Next uint64 `json:"next"`
-	}
-	if err := json.Unmarshal(raw, &page); err != nil {
-		return problem.Wrap(problem.Internal, fmt.Errorf("read the worker's page of events: %w", err), "")
+	}](c.Context(), a, subjectEvents, asked, askAgain)
+	if err != nil {
+		return err
 	}
 	page.NextCursor = cursor{Of: "events", At: page.Stream.MadeAt, ID: strconv.FormatUint(page.Next, 10)}.text()
 	return answer(w, page.eventPage)

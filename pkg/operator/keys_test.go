@@ -262,11 +262,11 @@ func TestNotification_shows_its_bytes_and_what_it_did(t *testing.T) {
 	s.get("/operator/v1/notifications/"+string(lettered.ID)).into(t, &got)
 	require.Equal(t, "open", got.LetterState)
 	p := s.get("/operator/v1/notifications/0195563c-7d00-7000-8000-0000000000ff").problem(t)
-	require.Equal(t, "FEN-3019", p.Code)
+	require.Equal(t, "FEN-3014", p.Code)
 	_, err := s.sql.ExecContext(t.Context(), `DELETE FROM deliveries`)
 	require.NoError(t, err)
 	p = s.get("/operator/v1/notifications/" + string(lettered.ID)).problem(t)
-	require.Equal(t, "FEN-3019", p.Code)
+	require.Equal(t, "FEN-3014", p.Code)
 	require.Contains(t, p.NextStep, "fenflow dead-letter show "+string(lettered.ID))
 }
 

@@ -84,7 +84,7 @@ func (a *API) listLetters(w http.ResponseWriter, c *call) error {
 	after := q.cursor("letters", func(c cursor) bool { return uuidShape.MatchString(c.ID) })
 	f := pay.LetterFilter{
 		MchID:  q.mchid(),
-		Reason: word(q, "reason", letterReasons()...),
+		Reason: word(q, "reason", pay.LetterReasons()...),
 		State:  word(q, "state", pay.LetterWaiting, pay.LetterOpen, pay.LetterReplaying, pay.LetterResolved, pay.LetterDiscarded),
 		Since:  q.since(), AfterAt: after.At, AfterID: pay.DeliveryID(after.ID),
 	}
@@ -171,12 +171,6 @@ func (a *API) discardLetter(w http.ResponseWriter, c *call) error {
 	document := letterOf(l)
 	document.Discard = &discardDocument{d.Actor, d.Reason, d.At, d.Again}
 	return answer(w, document)
-}
-
-func letterReasons() []pay.LetterReason {
-	return []pay.LetterReason{
-		pay.LetterBadSignature, pay.LetterDecryptFailed, pay.LetterMalformed, pay.LetterUnknownMerchant, pay.LetterUnknownOrder, pay.LetterMismatch, pay.LetterInternal,
-	}
 }
 
 // uuidShape is a UUID in its usual form.

@@ -17,22 +17,12 @@ import (
 	"github.com/fenflow/fenflow/pkg/problem"
 )
 
-// What a worker is asked about keys (package bus has the same names).
-const (
-	subjectKeys     = "fenflow.operate.keys"
-	subjectMerchant = "fenflow.operate.merchant"
-)
-
 // Bounds of a check, as in schema/openapi.yaml.
 const (
 	defaultCount = 1000
 	maxCount     = 10_000
 	maxKeyText   = 4096 // a public key in PEM has 451 bytes
 )
-
-// statusPatience is how long the status waits for a worker: somebody looks at
-// the screen, and the rest of it is there.
-const statusPatience = 2 * time.Second
 
 func (a *API) routeMerchants(r chi.Router) {
 	a.route(r, http.MethodGet, "/operator/v1/merchants", a.listMerchants)
@@ -62,14 +52,11 @@ func (a *API) listMerchants(w http.ResponseWriter, c *call) error {
 	if err := c.query.done(); err != nil {
 		return err
 	}
-	raw, err := a.ask(c.Context(), subjectKeys, struct{}{}, "Run the command again.")
+	d, err := askFor[merchantList](c.Context(), a, subjectKeys, struct{}{}, askAgain)
 	if err != nil {
 		return err
 	}
-	d := merchantList{Merchants: []merchantKeys{}}
-	if err := json.Unmarshal(raw, &d); err != nil {
-		return problem.Wrap(problem.Internal, fmt.Errorf("read a worker's answer: %w", err), "")
-	}
+	d.Merchants = append([]merchantKeys{}, d.Merchants...)
 	overview, err := a.Books.Overview(c.Context())
 	if err != nil {
 		return fmt.Errorf("read gears: %w", err)
@@ -127,11 +114,7 @@ func (a *API) checkMerchant(w http.ResponseWriter, c *call) error {
 		return problem.Newf(problem.Forbidden, "live calls WeChat Pay, and token %q has role %s", c.token.Name, c.token.Role)
 	}
 	note(w, slog.String("mchid", string(mchid)), slog.Bool("live", asked.Live))
-	raw, err := a.ask(c.Context(), subjectMerchant, asked, "Run the command again, with a smaller --count.")
-	if err != nil {
-		return err
-	}
-	return answer(w, raw)
+	return a.pass(w, c, subjectMerchant, asked, "Send the same request again, with a smaller count: nothing was changed.")
 }
 
 func (q *query) count() int {
@@ -175,10 +158,10 @@ func (a *API) keyStatuses(ctx context.Context) (all []keyStatus, unknown string)
 	if a.Worker == nil {
 		return nil, "this console has no way to a worker (nats.url)"
 	}
-	raw, err := a.Worker.Request(ctx, subjectKeys, []byte("{}"), statusPatience)
+	raw, err := a.Worker.Request(ctx, subjectKeys, []byte("{}"), glanceWithin)
 	if err != nil {
 		a.Log.WarnContext(ctx, "no worker tells of keys", "error", err)
-		return nil, "no worker answered within " + statusPatience.String()
+		return nil, "no worker answered within " + glanceWithin.String()
 	}
 	document, err := problem.ReadAnswer(raw)
 	var told struct {

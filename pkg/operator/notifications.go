@@ -85,11 +85,11 @@ func (a *API) notification(w http.ResponseWriter, c *call) error {
 	case err != nil:
 		return fmt.Errorf("read letter: %w", err)
 	case !found && lettered:
-		e := problem.New(problem.UnknownNotification, "its day has left the archive; its dead letter is kept")
+		e := problem.New(problem.UnknownDelivery, "its day has left the archive; its dead letter is kept")
 		e.NextStep = fmt.Sprintf("Run `fenflow dead-letter show %s`.", id)
 		return e
 	case !found:
-		return problem.New(problem.UnknownNotification, "")
+		return problem.New(problem.UnknownDelivery, "")
 	}
 	moments, err := a.momentsOf(c.Context(), d)
 	if err != nil {

@@ -16,9 +16,6 @@ import (
 	"github.com/fenflow/fenflow/pkg/request"
 )
 
-// subjectCheck is where a worker asks WeChat Pay about an order at once.
-const subjectCheck = "fenflow.act.check"
-
 type orderCheck struct {
 	Order   orderDocument `json:"order"`
 	Certain bool          `json:"certain"`

@@ -11,10 +11,6 @@ import (
 	"github.com/fenflow/fenflow/pkg/request"
 )
 
-// subjectAbnormal is where a worker is told where the money of an abnormal refund
-// shall go. It is no command: a bank account must not lie in a stream.
-const subjectAbnormal = "fenflow.act.abnormal"
-
 // What an operator does who cannot know what became of an act.
 const (
 	lookAtRefund = "Look at it with `fenflow refund show`; the same request may be sent again, because every number pays once."

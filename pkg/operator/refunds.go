@@ -23,8 +23,7 @@ type Refunds interface {
 }
 
 func (a *API) routeRefunds(r chi.Router) {
-	a.route(r, http.MethodGet, "/operator/v1/refunds", a.listRefunds)
-	a.route(r, http.MethodPost, "/operator/v1/refund-requests", a.requestRefund)
+	a.routeMethods(r, "/operator/v1/refunds", map[string]handler{http.MethodGet: a.listRefunds, http.MethodPost: a.requestRefund})
 	a.route(r, http.MethodGet, "/operator/v1/refunds/{number}", a.refund)
 	a.route(r, http.MethodPost, "/operator/v1/refunds/{number}/retry", a.retryRefund)
 	a.route(r, http.MethodPost, "/operator/v1/refunds/{number}/abnormal", a.driveRefundOn)

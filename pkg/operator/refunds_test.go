@@ -236,7 +236,7 @@ func TestRequestRefund_hands_in_the_shops_own_command_and_names_the_operator(t *
 	s.pay(o, tx, "EV-1")
 	s.refunded(o, tx, "R1") // as the worker would
 	var story operatorapi.RefundStory
-	s.post("/operator/v1/refund-requests", `{"out_refund_no":"R1","out_trade_no":"order-0001","amount_fen":30,"buyer_reason":"茶凉了","reason":"ticket 7 👍"}`).into(t, &story)
+	s.post("/operator/v1/refunds", `{"out_refund_no":"R1","out_trade_no":"order-0001","amount_fen":30,"buyer_reason":"茶凉了","reason":"ticket 7 👍"}`).into(t, &story)
 	require.Equal(t, "R1", story.Refund.OutRefundNo)
 	require.Len(t, w.commands, 1)
 	c := w.commands[0]
@@ -245,18 +245,18 @@ func TestRequestRefund_hands_in_the_shops_own_command_and_names_the_operator(t *
 	require.Equal(t, []any{shop, pay.CommandRefundCreate, pay.OutRefundNo("R1"), pay.OutTradeNo("order-0001"), shops.Digest(shop)}, []any{c.MchID, c.Kind, c.OutRefundNo, c.OutTradeNo, c.Digest})
 	require.JSONEq(t, `{"out_refund_no":"R1","out_trade_no":"order-0001","amount_fen":30,"reason":"茶凉了","operator":{"actor":"token:night-shift","reason":"ticket 7 👍"}}`, string(c.Body))
 	require.Zero(t, c.Deadline)
-	s.post("/operator/v1/refund-requests", `{"out_refund_no":"R1","transaction_id":"`+string(tx)+`","amount_fen":30,"reason":"x","mchid":"`+string(shop)+`"}`).into(t, &story)
+	s.post("/operator/v1/refunds", `{"out_refund_no":"R1","transaction_id":"`+string(tx)+`","amount_fen":30,"reason":"x","mchid":"`+string(shop)+`"}`).into(t, &story)
 	require.Len(t, w.commands, 2)
 	require.NotEqual(t, c.Digest, w.commands[1].Digest)
 
 	w.result = pay.CommandResult{Status: http.StatusConflict, Body: []byte(`{"code":"FEN-4008","detail":"out_refund_no R1 is taken by another refund","next_step":"x","status":409}`)}
-	require.Equal(t, "FEN-4008", s.post("/operator/v1/refund-requests", `{"out_refund_no":"R1","out_trade_no":"order-0001","amount_fen":31,"reason":"x"}`).problem(t).Code)
+	require.Equal(t, "FEN-4008", s.post("/operator/v1/refunds", `{"out_refund_no":"R1","out_trade_no":"order-0001","amount_fen":31,"reason":"x"}`).problem(t).Code)
 	w.silent = true
-	p := s.post("/operator/v1/refund-requests", `{"out_refund_no":"R1","out_trade_no":"order-0001","amount_fen":31,"reason":"x"}`).problem(t)
+	p := s.post("/operator/v1/refunds", `{"out_refund_no":"R1","out_trade_no":"order-0001","amount_fen":31,"reason":"x"}`).problem(t)
 	require.Equal(t, "FEN-4004", p.Code)
 	require.Contains(t, p.NextStep, "every number pays once")
 	w.err = errors.New("nats: no responders")
-	require.Equal(t, "FEN-5001", s.post("/operator/v1/refund-requests", `{"out_refund_no":"R1","out_trade_no":"order-0001","amount_fen":31,"reason":"x"}`).problem(t).Code)
+	require.Equal(t, "FEN-5001", s.post("/operator/v1/refunds", `{"out_refund_no":"R1","out_trade_no":"order-0001","amount_fen":31,"reason":"x"}`).problem(t).Code)
 }
 
 func TestRequestRefund_that_is_not_understood_is_refused_by_field_and_handed_to_nobody(t *testing.T) {
@@ -280,7 +280,7 @@ func TestRequestRefund_that_is_not_understood_is_refused_by_field_and_handed_to_
 		`{"out_refund_no":"R1","out_trade_no":"order-0001","amount_fen":30,"reason":"x","mchid":"1"}`:               "mchid",
 		`{"out_refund_no":"R1","out_trade_no":"order-0001","amount_fen":30,"reason":"x","buyer_reason":"👍"}`:        "buyer_reason",
 	} {
-		p := s.post("/operator/v1/refund-requests", body).problem(t)
+		p := s.post("/operator/v1/refunds", body).problem(t)
 		require.Equal(t, "FEN-3001", p.Code, body)
 		var named []string
 		for _, e := range p.Errors {
@@ -288,11 +288,11 @@ func TestRequestRefund_that_is_not_understood_is_refused_by_field_and_handed_to_
 		}
 		require.Equal(t, fields, strings.Join(named, " "), body)
 	}
-	require.Equal(t, "FEN-4012", s.post("/operator/v1/refund-requests", `{"out_refund_no":"R1","out_trade_no":"order-0001","amount_fen":30,"reason":"x"}`).problem(t).Code)
+	require.Equal(t, "FEN-4012", s.post("/operator/v1/refunds", `{"out_refund_no":"R1","out_trade_no":"order-0001","amount_fen":30,"reason":"x"}`).problem(t).Code)
 	for _, more := range []string{`"out_trade_no":"order-0009"`, `"transaction_id":"4299"`, `"out_trade_no":"order-0001","mchid":"1900000111"`} {
-		require.Equal(t, "FEN-3011", s.post("/operator/v1/refund-requests", `{"out_refund_no":"R1",`+more+`,"amount_fen":30,"reason":"x"}`).problem(t).Code, more)
+		require.Equal(t, "FEN-3011", s.post("/operator/v1/refunds", `{"out_refund_no":"R1",`+more+`,"amount_fen":30,"reason":"x"}`).problem(t).Code, more)
 	}
-	require.Equal(t, "FEN-3008", s.do(http.MethodPost, "/operator/v1/refund-requests", `{}`, s.read).problem(t).Code)
+	require.Equal(t, "FEN-3008", s.do(http.MethodPost, "/operator/v1/refunds", `{}`, s.read).problem(t).Code)
 	require.Empty(t, w.commands)
 }
 
@@ -385,7 +385,7 @@ func TestActs_that_take_a_worker_are_refused_where_there_is_none(t *testing.T) {
 	for path, body := range map[string]string{
 		"/operator/v1/orders/order-0001/check": "", "/operator/v1/orders/order-0001/close": `{"reason":"x"}`, "/operator/v1/refunds/R1/give-up": `{"reason":"x"}`,
 		"/operator/v1/refunds/R1/abnormal": `{"type":"MERCHANT_BANK_CARD","reason":"x"}`,
-		"/operator/v1/refund-requests":     `{"out_refund_no":"R2","out_trade_no":"order-0001","amount_fen":1,"reason":"x"}`,
+		"/operator/v1/refunds":             `{"out_refund_no":"R2","out_trade_no":"order-0001","amount_fen":1,"reason":"x"}`,
 	} {
 		require.Equal(t, "FEN-5003", s.post(path, body).problem(t).Code, path)
 	}

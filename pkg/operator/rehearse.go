@@ -10,14 +10,6 @@ import (
 	"github.com/fenflow/fenflow/pkg/pay"
 )
 
-// What a worker is asked for; the subjects are the bus's.
-const (
-	operateRehearse  = "fenflow.operate.rehearse"
-	operateReplay    = "fenflow.operate.replay"
-	operateRepublish = "fenflow.operate.republish"
-	operateLane      = "fenflow.operate.lane"
-)
-
 const (
 	// maxChunk is how many messages a worker decides in one transaction.
 	maxChunk = 50
@@ -47,7 +39,7 @@ func (a *API) rehearse(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	note(w, slog.Int("deliveries", len(ids)))
-	return a.pass(w, c, operateRehearse, map[string]any{"delivery_ids": ids},
+	return a.pass(w, c, subjectRehearse, map[string]any{"delivery_ids": ids},
 		"Send the same request again, with fewer messages where it happens again: a dry run changes nothing.")
 }
 
@@ -61,7 +53,7 @@ func (a *API) replayRehearsed(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	note(w, slog.Int("deliveries", len(ids)), slog.Int("orders", len(orders)))
-	return a.pass(w, c, operateReplay, map[string]any{"delivery_ids": ids, "orders": orders, "actor": c.actor(), "reason": reason},
+	return a.pass(w, c, subjectReplay, map[string]any{"delivery_ids": ids, "orders": orders, "actor": c.actor(), "reason": reason},
 		"The chunk was settled as a whole or not at all. Send the same request again: if it was, it is refused because its orders have moved.")
 }
 
@@ -75,7 +67,7 @@ func (a *API) replayNotifications(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	note(w, slog.Int("deliveries", len(ids)))
-	return a.pass(w, c, operateRepublish, map[string]any{"delivery_ids": ids, "actor": c.actor(), "reason": reason},
+	return a.pass(w, c, subjectRepublish, map[string]any{"delivery_ids": ids, "actor": c.actor(), "reason": reason},
 		"They may be on the replay lane already. Send the same request again: what is settled is never settled twice.")
 }
 
@@ -83,16 +75,7 @@ func (a *API) replayLane(w http.ResponseWriter, c *call) error {
 	if err := c.query.done(); err != nil {
 		return err
 	}
-	return a.pass(w, c, operateLane, struct{}{}, "Send the same request again.")
-}
-
-// pass hands a question on, and the worker's document back as it is.
-func (a *API) pass(w http.ResponseWriter, c *call, subject string, question any, unknown string) error {
-	document, err := a.ask(c.Context(), subject, question, unknown)
-	if err != nil {
-		return err
-	}
-	return answer(w, document)
+	return a.pass(w, c, subjectLane, struct{}{}, askAgain)
 }
 
 // chunk reads the body of an act that names many messages.

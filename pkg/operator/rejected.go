@@ -2,7 +2,6 @@ package operator
 
 import (
 	"encoding/json"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -11,14 +10,6 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/fenflow/fenflow/pkg/pay"
-	"github.com/fenflow/fenflow/pkg/problem"
-)
-
-// What a worker is asked about samples (package bus has the same names).
-const (
-	subjectRejected = "fenflow.operate.rejected"
-	subjectReverify = "fenflow.operate.reverify"
-	subjectPublish  = "fenflow.operate.publish"
 )
 
 func (a *API) routeRejected(r chi.Router) {
@@ -51,17 +42,13 @@ func (a *API) listRejected(w http.ResponseWriter, c *call) error {
 	if err := q.done(); err != nil {
 		return err
 	}
-	raw, err := a.ask(c.Context(), subjectRejected, asked, "Run the command again.")
-	if err != nil {
-		return err
-	}
-	var page struct {
+	page, err := askFor[struct {
 		samplePage
 
 		Before uint64 `json:"before"`
-	}
-	if err := json.Unmarshal(raw, &page); err != nil {
-		return problem.Wrap(problem.Internal, fmt.Errorf("read a worker's answer: %w", err), "")
+	}](c.Context(), a, subjectRejected, asked, askAgain)
+	if err != nil {
+		return err
 	}
 	if page.Before > 0 {
 		page.NextCursor = cursor{Of: "rejected", At: a.Now().UTC(), ID: strconv.FormatUint(page.Before, 10)}.text()
@@ -84,11 +71,7 @@ func (a *API) rejected(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	note(w, slog.Uint64("sequence", sequence))
-	raw, err := a.ask(c.Context(), subjectRejected, sampleQuestion{Sequence: sequence}, "Run the command again.")
-	if err != nil {
-		return err
-	}
-	return answer(w, raw)
+	return a.pass(w, c, subjectRejected, sampleQuestion{Sequence: sequence}, askAgain)
 }
 
 // sampleAct names samples, and, where they are to be published, who wants it and why.
@@ -103,11 +86,7 @@ func (a *API) reverifyRejected(w http.ResponseWriter, c *call) error {
 	if err := c.query.done(); err != nil {
 		return err
 	}
-	raw, err := a.ask(c.Context(), subjectReverify, asked, "Run the command again, for fewer samples.")
-	if err != nil {
-		return err
-	}
-	return answer(w, raw)
+	return a.pass(w, c, subjectReverify, asked, "Send the same request again, for fewer samples: nothing was changed.")
 }
 
 func (a *API) publishRejected(w http.ResponseWriter, c *call) error {
@@ -123,11 +102,7 @@ func (a *API) publishRejected(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	note(w, slog.Any("sequences", act.Sequences))
-	raw, err := a.ask(c.Context(), subjectPublish, act, "Look at `fenflow audit ls` for what was published. Run the command again: what is published twice is settled once.")
-	if err != nil {
-		return err
-	}
-	return answer(w, raw)
+	return a.pass(w, c, subjectPublish, act, "Look at `fenflow audit ls` for what was published. Send the same request again: what is published twice is settled once.")
 }
 
 // sequenceIn is the number that a text writes, or 0.

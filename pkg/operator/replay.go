@@ -114,8 +114,8 @@ func (f *fields) mchid() pay.MchID {
 
 func (f *fields) letterReason() pay.LetterReason {
 	var reason pay.LetterReason
-	if f.take("letter_reason", "a string", &reason) && !slices.Contains(letterReasons(), reason) {
-		f.bad("letter_reason", "is %s; it must be one of %s", shown(string(reason)), joined(letterReasons()))
+	if f.take("letter_reason", "a string", &reason) && !slices.Contains(pay.LetterReasons(), reason) {
+		f.bad("letter_reason", "is %s; it must be one of %s", shown(string(reason)), joined(pay.LetterReasons()))
 	}
 	return reason
 }

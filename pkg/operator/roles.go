@@ -13,13 +13,6 @@ import (
 	"github.com/fenflow/fenflow/pkg/problem"
 )
 
-// operateConnections is the subject under which a worker says who is connected
-// to NATS (bus.RequestOperateConnections).
-const operateConnections = "fenflow.operate.connections"
-
-// rolesWithin bounds the question: a status must not hang on a broker.
-const rolesWithin = 2 * time.Second
-
 // Presences lists who is connected to the books.
 type Presences interface {
 	Presences(ctx context.Context) ([]pay.Presence, error)
@@ -118,10 +111,10 @@ func (a *API) connections(ctx context.Context) (found []pay.Presence, hidden str
 	if a.Worker == nil {
 		return nil, "this console has no way to NATS (nats.url is not set)"
 	}
-	raw, err := a.Worker.Request(ctx, operateConnections, nil, rolesWithin)
+	raw, err := a.Worker.Request(ctx, subjectConnections, nil, glanceWithin)
 	if err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
-			return nil, "who is connected to NATS is not known: no worker answered within " + rolesWithin.String()
+			return nil, "who is connected to NATS is not known: no worker answered within " + glanceWithin.String()
 		}
 		return nil, "who is connected to NATS is not known: NATS is away, or no worker runs"
 	}

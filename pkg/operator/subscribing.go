@@ -53,7 +53,7 @@ func (a *API) addSubscriber(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	note(w, slog.String("subscriber", string(wish.Name)), slog.String("mchid", string(wish.MchID)))
-	start, err := askWorker[startAnswer](c.Context(), a, startQuestion{"start", string(wish.Name), string(wish.MchID), from}, "Nothing was added. Check that a worker runs and reaches NATS, then send the request again.")
+	start, err := askFor[startAnswer](c.Context(), a, subjectSubscriber, startQuestion{"start", string(wish.Name), string(wish.MchID), from}, "Nothing was added. Check that a worker runs and reaches NATS, then send the request again.")
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (a *API) addSubscriber(w http.ResponseWriter, c *call) error {
 		return problem.Newf(problem.NKeyTaken, "%s has it", s.Name)
 	case pay.SubscriberAdded, pay.SubscriberSame:
 	}
-	if _, err := askWorker[keepAnswer](c.Context(), a, keepQuestion{"keep", s.ID}, ""); err != nil {
+	if _, err := askFor[keepAnswer](c.Context(), a, subjectSubscriber, keepQuestion{"keep", s.ID}, ""); err != nil {
 		note(w, slog.String("consumer", err.Error())) // a worker makes it as soon as it can
 	}
 	documents, err := a.described(c.Context(), w, []pay.Subscriber{s}, false)
@@ -127,7 +127,7 @@ func (a *API) removeSubscriber(w http.ResponseWriter, c *call) error {
 	case !removed:
 		return problem.Newf(problem.UnknownSubscriber, "%s was removed meanwhile", s.Name)
 	}
-	_, err = askWorker[keepAnswer](c.Context(), a, keepQuestion{"keep", s.ID}, "")
+	_, err = askFor[keepAnswer](c.Context(), a, subjectSubscriber, keepQuestion{"keep", s.ID}, "")
 	if err != nil {
 		note(w, slog.String("consumer", err.Error())) // a worker deletes it as soon as it can
 	}

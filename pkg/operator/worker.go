@@ -27,8 +27,36 @@ type Commands interface {
 	SubmitCommand(ctx context.Context, c pay.Command, wait time.Duration) (result pay.CommandResult, replied bool, err error)
 }
 
-// askWithin bounds one question to a worker; it is below what a request may take.
-const askWithin = 18 * time.Second
+// What a worker is asked. The names are those of package bus, which this room does
+// not know; each question stands beside the handler that asks it.
+const (
+	subjectCheck    = "fenflow.act.check"
+	subjectAbnormal = "fenflow.act.abnormal" // no command: a bank account must not lie in a stream
+
+	subjectConnections = "fenflow.operate.connections"
+	subjectEvents      = "fenflow.operate.events"
+	subjectKeys        = "fenflow.operate.keys"
+	subjectLane        = "fenflow.operate.lane"
+	subjectMerchant    = "fenflow.operate.merchant"
+	subjectPublish     = "fenflow.operate.publish"
+	subjectRehearse    = "fenflow.operate.rehearse"
+	subjectRejected    = "fenflow.operate.rejected"
+	subjectReplay      = "fenflow.operate.replay"
+	subjectRepublish   = "fenflow.operate.republish"
+	subjectReverify    = "fenflow.operate.reverify"
+	subjectSubscriber  = "fenflow.operate.subscriber"
+)
+
+const (
+	// askWithin bounds one question to a worker; it is below what a request may take.
+	askWithin = 18 * time.Second
+	// glanceWithin bounds a question of the status: somebody looks at the screen, and
+	// the rest of it is there.
+	glanceWithin = 2 * time.Second
+)
+
+// askAgain is what to do when a question that changes nothing was not answered.
+const askAgain = "Send the same request again: nothing was changed."
 
 // ask has a worker answer a question, and gives its document. A problem of the
 // worker's is given as it is. unknown says what to do when nobody answers.
@@ -38,6 +66,28 @@ func (a *API) ask(ctx context.Context, subject string, question any, unknown str
 		return nil, err
 	}
 	return problem.ReadAnswer(answer) //nolint:wrapcheck // the refusal is the worker's own
+}
+
+// askFor has a worker answer a question, and reads its document.
+func askFor[T any](ctx context.Context, a *API, subject string, question any, unknown string) (T, error) {
+	var read T
+	raw, err := a.ask(ctx, subject, question, unknown)
+	if err != nil {
+		return read, err
+	}
+	if err := json.Unmarshal(raw, &read); err != nil {
+		return read, problem.Wrap(problem.Internal, fmt.Errorf("read the worker's answer: %w", err), "")
+	}
+	return read, nil
+}
+
+// pass hands a question on, and the worker's document back as it is.
+func (a *API) pass(w http.ResponseWriter, c *call, subject string, question any, unknown string) error {
+	document, err := a.ask(c.Context(), subject, question, unknown)
+	if err != nil {
+		return err
+	}
+	return answer(w, document)
 }
 
 // request has a worker answer a question, and gives its answer as it came.

@@ -2186,13 +2186,13 @@ type ClientInterface interface {
 
 	Recover(ctx context.Context, body RecoverJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListRefunds request
+	ListRefunds(ctx context.Context, params *ListRefundsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// RequestRefundWithBody request with any body
 	RequestRefundWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	RequestRefund(ctx context.Context, body RequestRefundJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// ListRefunds request
-	ListRefunds(ctx context.Context, params *ListRefundsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetRefund request
 	GetRefund(ctx context.Context, number RefundNumber, params *GetRefundParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2628,6 +2628,18 @@ func (c *Client) Recover(ctx context.Context, body RecoverJSONRequestBody, reqEd
 	return c.Client.Do(req)
 }
 
+func (c *Client) ListRefunds(ctx context.Context, params *ListRefundsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListRefundsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 func (c *Client) RequestRefundWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRequestRefundRequestWithBody(c.Server, contentType, body)
 	if err != nil {
@@ -2642,18 +2654,6 @@ func (c *Client) RequestRefundWithBody(ctx context.Context, contentType string, 
 
 func (c *Client) RequestRefund(ctx context.Context, body RequestRefundJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRequestRefundRequest(c.Server, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-func (c *Client) ListRefunds(ctx context.Context, params *ListRefundsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListRefundsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4636,46 +4636,6 @@ func NewRecoverRequestWithBody(server string, contentType string, body io.Reader
 	return req, nil
 }
 
-// NewRequestRefundRequest calls the generic RequestRefund builder with application/json body
-func NewRequestRefundRequest(server string, body RequestRefundJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewRequestRefundRequestWithBody(server, "application/json", bodyReader)
-}
-
-// NewRequestRefundRequestWithBody generates requests for RequestRefund with any type of body
-func NewRequestRefundRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/operator/v1/refund-requests")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest("POST", queryURL.String(), body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-
-	return req, nil
-}
-
 // NewListRefundsRequest generates requests for ListRefunds
 func NewListRefundsRequest(server string, params *ListRefundsParams) (*http.Request, error) {
 	var err error
@@ -4785,6 +4745,46 @@ func NewListRefundsRequest(server string, params *ListRefundsParams) (*http.Requ
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewRequestRefundRequest calls the generic RequestRefund builder with application/json body
+func NewRequestRefundRequest(server string, body RequestRefundJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRequestRefundRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewRequestRefundRequestWithBody generates requests for RequestRefund with any type of body
+func NewRequestRefundRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/refunds")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest("POST", queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -5993,13 +5993,13 @@ type ClientWithResponsesInterface interface {
 
 	RecoverWithResponse(ctx context.Context, body RecoverJSONRequestBody, reqEditors ...RequestEditorFn) (*RecoverResponse, error)
 
+	// ListRefundsWithResponse request
+	ListRefundsWithResponse(ctx context.Context, params *ListRefundsParams, reqEditors ...RequestEditorFn) (*ListRefundsResponse, error)
+
 	// RequestRefundWithBodyWithResponse request with any body
 	RequestRefundWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RequestRefundResponse, error)
 
 	RequestRefundWithResponse(ctx context.Context, body RequestRefundJSONRequestBody, reqEditors ...RequestEditorFn) (*RequestRefundResponse, error)
-
-	// ListRefundsWithResponse request
-	ListRefundsWithResponse(ctx context.Context, params *ListRefundsParams, reqEditors ...RequestEditorFn) (*ListRefundsResponse, error)
 
 	// GetRefundWithResponse request
 	GetRefundWithResponse(ctx context.Context, number RefundNumber, params *GetRefundParams, reqEditors ...RequestEditorFn) (*GetRefundResponse, error)
@@ -6581,29 +6581,6 @@ func (r RecoverResponse) StatusCode() int {
 	return 0
 }
 
-type RequestRefundResponse struct {
-	Body                          []byte
-	HTTPResponse                  *http.Response
-	JSON200                       *RefundStory
-	ApplicationProblemJSONDefault *Problem
-}
-
-// Status returns HTTPResponse.Status
-func (r RequestRefundResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r RequestRefundResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
 type ListRefundsResponse struct {
 	Body                          []byte
 	HTTPResponse                  *http.Response
@@ -6621,6 +6598,29 @@ func (r ListRefundsResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r ListRefundsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type RequestRefundResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *RefundStory
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r RequestRefundResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RequestRefundResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -7326,6 +7326,15 @@ func (c *ClientWithResponses) RecoverWithResponse(ctx context.Context, body Reco
 	return ParseRecoverResponse(rsp)
 }
 
+// ListRefundsWithResponse request returning *ListRefundsResponse
+func (c *ClientWithResponses) ListRefundsWithResponse(ctx context.Context, params *ListRefundsParams, reqEditors ...RequestEditorFn) (*ListRefundsResponse, error) {
+	rsp, err := c.ListRefunds(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListRefundsResponse(rsp)
+}
+
 // RequestRefundWithBodyWithResponse request with arbitrary body returning *RequestRefundResponse
 func (c *ClientWithResponses) RequestRefundWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RequestRefundResponse, error) {
 	rsp, err := c.RequestRefundWithBody(ctx, contentType, body, reqEditors...)
@@ -7341,15 +7350,6 @@ func (c *ClientWithResponses) RequestRefundWithResponse(ctx context.Context, bod
 		return nil, err
 	}
 	return ParseRequestRefundResponse(rsp)
-}
-
-// ListRefundsWithResponse request returning *ListRefundsResponse
-func (c *ClientWithResponses) ListRefundsWithResponse(ctx context.Context, params *ListRefundsParams, reqEditors ...RequestEditorFn) (*ListRefundsResponse, error) {
-	rsp, err := c.ListRefunds(ctx, params, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseListRefundsResponse(rsp)
 }
 
 // GetRefundWithResponse request returning *GetRefundResponse
@@ -8313,22 +8313,22 @@ func ParseRecoverResponse(rsp *http.Response) (*RecoverResponse, error) {
 	return response, nil
 }
 
-// ParseRequestRefundResponse parses an HTTP response from a RequestRefundWithResponse call
-func ParseRequestRefundResponse(rsp *http.Response) (*RequestRefundResponse, error) {
+// ParseListRefundsResponse parses an HTTP response from a ListRefundsWithResponse call
+func ParseListRefundsResponse(rsp *http.Response) (*ListRefundsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &RequestRefundResponse{
+	response := &ListRefundsResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest RefundStory
+		var dest RefundPage
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -8346,22 +8346,22 @@ func ParseRequestRefundResponse(rsp *http.Response) (*RequestRefundResponse, err
 	return response, nil
 }
 
-// ParseListRefundsResponse parses an HTTP response from a ListRefundsWithResponse call
-func ParseListRefundsResponse(rsp *http.Response) (*ListRefundsResponse, error) {
+// ParseRequestRefundResponse parses an HTTP response from a RequestRefundWithResponse call
+func ParseRequestRefundResponse(rsp *http.Response) (*RequestRefundResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ListRefundsResponse{
+	response := &RequestRefundResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest RefundPage
+		var dest RefundStory
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -13,6 +13,11 @@ const (
 	AnomalyRefundOverrun  AnomalyKind = "refund_overrun"  // WeChat refunded more than we knew of
 )
 
+// AnomalyKinds lists the kinds of anomaly.
+func AnomalyKinds() []AnomalyKind {
+	return []AnomalyKind{AnomalyLatePayment, AnomalyDoublePayment, AnomalyAmountMismatch, AnomalyRefundOverrun}
+}
+
 // Policy is what a merchant wants done with an anomaly.
 type Policy string
 

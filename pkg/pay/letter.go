@@ -16,6 +16,13 @@ const (
 	LetterInternal        LetterReason = "internal"
 )
 
+// LetterReasons lists the reasons for a dead letter.
+func LetterReasons() []LetterReason {
+	return []LetterReason{
+		LetterBadSignature, LetterDecryptFailed, LetterMalformed, LetterUnknownMerchant, LetterUnknownOrder, LetterMismatch, LetterInternal,
+	}
+}
+
 // LetterState is where a dead letter stands.
 type LetterState string
 

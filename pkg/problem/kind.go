@@ -40,32 +40,28 @@ const (
 
 // Requests of operators (FEN-3xxx, too).
 const (
-	Forbidden       Kind = "forbidden"
-	TooManyRequests Kind = "too_many_requests"
-	TokenRejected   Kind = "token_rejected"
-	UnknownNumber   Kind = "unknown_number"
-	UnknownLetter   Kind = "unknown_letter"
-	UnknownToken    Kind = "unknown_token"
-	UnknownDelivery Kind = "unknown_delivery"
-	UnknownAnomaly  Kind = "unknown_anomaly"
-
+	Forbidden         Kind = "forbidden"
+	TooManyRequests   Kind = "too_many_requests"
+	TokenRejected     Kind = "token_rejected"
+	UnknownNumber     Kind = "unknown_number"
+	UnknownLetter     Kind = "unknown_letter"
+	UnknownToken      Kind = "unknown_token"
+	BooksRestored     Kind = "books_restored"
+	UnknownDelivery   Kind = "unknown_delivery"
 	UnknownSubscriber Kind = "unknown_subscriber"
-
-	UnknownNotification Kind = "unknown_notification"
-	UnknownSample       Kind = "unknown_sample"
-	BeyondEnd           Kind = "beyond_end"
-	UnknownRefund       Kind = "unknown_refund"
-	BooksRestored       Kind = "books_restored"
+	UnknownSample     Kind = "unknown_sample"
+	UnknownAnomaly    Kind = "unknown_anomaly"
+	UnknownRefund     Kind = "unknown_refund"
+	BeyondEnd         Kind = "beyond_end"
 )
 
 // Outcomes of commands (FEN-4xxx).
 const (
-	Conflict    Kind = "conflict"
-	Refused     Kind = "refused"
-	Expired     Kind = "expired"
-	Unavailable Kind = "unavailable"
-	NumberInUse Kind = "number_in_use"
-
+	Conflict          Kind = "conflict"
+	Refused           Kind = "refused"
+	Expired           Kind = "expired"
+	Unavailable       Kind = "unavailable"
+	NumberInUse       Kind = "number_in_use"
 	OrderPaid         Kind = "order_paid"
 	NotPaid           Kind = "not_paid"
 	RefundNumberTaken Kind = "refund_number_taken"
@@ -78,17 +74,16 @@ const (
 	NotReplayable     Kind = "not_replayable"
 	OrderMoved        Kind = "order_moved"
 	RowsBusy          Kind = "rows_busy"
-
-	AnomalyDecided   Kind = "anomaly_decided"
-	MoneyLeaves      Kind = "money_leaves"
-	AmbiguousAnomaly Kind = "ambiguous_anomaly"
-	SubscriberTaken  Kind = "subscriber_taken"
-	NKeyTaken        Kind = "nkey_taken"
-	SubscriberBehind Kind = "subscriber_behind"
-	RetryRefused     Kind = "retry_refused"
-	GiveUpRefused    Kind = "give_up_refused"
-	AmbiguousRefund  Kind = "ambiguous_refund"
-	SinceTooLate     Kind = "since_too_late"
+	SinceTooLate      Kind = "since_too_late"
+	AnomalyDecided    Kind = "anomaly_decided"
+	MoneyLeaves       Kind = "money_leaves"
+	AmbiguousAnomaly  Kind = "ambiguous_anomaly"
+	SubscriberTaken   Kind = "subscriber_taken"
+	NKeyTaken         Kind = "nkey_taken"
+	SubscriberBehind  Kind = "subscriber_behind"
+	RetryRefused      Kind = "retry_refused"
+	GiveUpRefused     Kind = "give_up_refused"
+	AmbiguousRefund   Kind = "ambiguous_refund"
 )
 
 // What fenflow leans on (FEN-5xxx).

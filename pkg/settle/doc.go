@@ -3,8 +3,9 @@
 // Its job: each envelope is verified again on the stored bytes, decrypted and
 // read as an observation; observations and letters of up to 500 envelopes are
 // one commit. A refund notice of v2, which nobody signs, is read as a hint: it
-// makes its refund due to be asked about, and moves nothing. Its neighbours: bus hands it arrivals, wechatpay opens them,
-// store commits them, outbox relays the events of the commit.
+// makes its refund due to be asked about, and moves nothing. Its neighbours: bus
+// hands it arrivals, wechatpay opens them, store commits them, outbox relays the
+// events of the commit, replay asks for rehearsals.
 //
 // It guarantees that when Settle returns nil, each arrival has its effect or
 // its letter on disk; that one bad envelope, whatever is wrong with it, costs

@@ -1,7 +1,7 @@
 // Package store keeps the truth in PostgreSQL: orders, payments, refunds,
 // anomalies, history, the outbox, the archive of deliveries, and dead letters;
 // and the schedule: what is due, under which budget, and who holds it. Operators'
-// tokens and the audit log are here, too, and what operators look up.
+// tokens, the audit log and subscribers are here, too, and what operators look up.
 //
 // Its neighbours: pay decides (store calls pay.Book under row locks and writes
 // down what it says), settle, command and reconcile call in, outbox, deadletter

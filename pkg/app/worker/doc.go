@@ -1,9 +1,9 @@
 // Package worker composes the worker: a configuration becomes a running role.
 //
 // Its job: open the database and the bus, prove that both keep what they
-// acknowledge, and run settlement, commands, the outbox relay, the letter
-// sweep, platform certificates, answers to the edge and housekeeping until it is
-// told to stop. Its neighbours are the use cases and adapters that it wires; boot
+// acknowledge, and run settlement, the replay lane, commands, the outbox relay, the
+// letter sweep, platform certificates, the consumers of subscribers, answers to the
+// edge and to operators, and housekeeping until it is told to stop. Its neighbours are the use cases and adapters that it wires; boot
 // gives it signals, health and logs; reconcilers are woken through Redis, where
 // there is one.
 //
