@@ -65,6 +65,7 @@ func TestWorker_books_a_refund_that_somebody_made_in_the_merchant_platform(t *te
 	w.place("T00000001")
 	_, err := w.platform.Pay("T00000001", simulator.PayRequest{})
 	require.NoError(t, err)
+	w.allPaid(1) // so that the refund's notice has nothing to wait for
 	made, err := w.platform.RefundByConsole("T00000001", simulator.ConsoleRefund{AmountFen: 40})
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
