@@ -77,6 +77,14 @@ func newWorld(t testing.TB, change ...func(*Config)) world {
 	return w
 }
 
+// back waits until a connection is one to the server that runs now. One to the
+// server before it looks whole until its client has read its end, and what is
+// asked on it is lost.
+func (w world) back(t testing.TB, b *Bus) {
+	t.Helper()
+	require.Eventually(t, func() bool { return b.ServerID() == w.server.ID() }, soon, often)
+}
+
 // newWorldWith adds lines to deploy/nats.conf.
 func newWorldWith(t testing.TB, lines string) world {
 	t.Helper()

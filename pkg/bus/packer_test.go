@@ -95,7 +95,7 @@ func TestPacker_fails_at_once_while_the_broker_is_away(t *testing.T) {
 	require.Less(t, time.Since(begin), time.Second)
 	require.NoError(t, w.server.Restart())
 	require.Eventually(t, func() bool { return p.Publish(t.Context(), envelope(3)) == nil }, soon, often)
-	require.Eventually(t, w.worker.Connected, soon, often)
+	w.back(t, w.worker)
 	all, _ := w.stored(t)
 	require.Equal(t, envelope(1), all[0], "what was acknowledged is there after a restart")
 	for _, env := range all {
@@ -133,7 +133,7 @@ func TestPacker_keeps_what_it_acknowledged_when_the_broker_stops_in_the_middle(t
 	require.NoError(t, w.server.Stop())
 	wg.Wait()
 	require.NoError(t, w.server.Restart())
-	require.Eventually(t, w.worker.Connected, soon, often)
+	w.back(t, w.worker)
 	all, _ := w.stored(t)
 	for _, env := range all {
 		delete(acked, string(env.DeliveryID))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
 	"time"
 
@@ -340,6 +341,8 @@ func TestService_stops_in_order_and_books_what_was_under_way(t *testing.T) {
 		require.NoError(t, err)
 	}
 	release := make(chan struct{})
+	answer := sync.OnceFunc(func() { close(release) })
+	defer answer() // the platform's server ends only when all are answered
 	for range 20 {
 		b.wire.fails("query", func(w http.ResponseWriter, r *http.Request, platform http.Handler) {
 			<-release
@@ -351,7 +354,7 @@ func TestService_stops_in_order_and_books_what_was_under_way(t *testing.T) {
 	require.NoError(t, service.SweepOrders(t.Context()))
 	require.Eventually(t, func() bool { return b.wire.count("query") == 20 }, soon, often)
 	stop()
-	close(release)
+	answer()
 	require.NoError(t, <-ended)
 	require.Equal(t, 20, b.count(`SELECT count(*) FROM orders WHERE state = 'paid'`))
 	_, err = b.db.ExecContext(t.Context(), `UPDATE orders SET next_check_at = now() WHERE state <> 'paid'`)

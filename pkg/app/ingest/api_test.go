@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -170,6 +171,8 @@ func TestIngest_finishes_requests_under_way_when_told_to_stop(t *testing.T) {
 	s := newStage(t)
 	s.prove()
 	inHand, release := make(chan struct{}), make(chan struct{})
+	answer := sync.OnceFunc(func() { close(release) })
+	defer answer() // the stage ends only when all that it began has ended
 	s.serve(bus.RequestVerifyV2, verifyV2)
 	s.background(func(ctx context.Context) error {
 		return s.worker.ConsumeCommands(ctx, []pay.MchID{mchid}, bus.CommandOptions{}, func(_ context.Context, c pay.Command) (pay.CommandResult, error) {
@@ -184,7 +187,7 @@ func TestIngest_finishes_requests_under_way_when_told_to_stop(t *testing.T) {
 	stopped := make(chan int, 1)
 	go func() { stopped <- s.stop() }()
 	require.Eventually(t, func() bool { return strings.Contains(s.log.String(), "role stops") }, soon, often)
-	close(release)
+	answer()
 	require.Equal(t, http.StatusCreated, <-answered)
 	require.Zero(t, <-stopped)
 }

@@ -126,7 +126,7 @@ func TestIngest_answers_503_while_the_broker_is_away_and_until_it_is_proven_agai
 		status, answer := s.post(rsaKeys().public, publicID, `{}`)
 		return status == http.StatusServiceUnavailable && strings.Contains(answer, "has started since")
 	}, soon, often, "a server that has started anew may run with other settings")
-	require.Eventually(t, s.worker.Connected, soon, often)
+	require.Eventually(t, func() bool { return s.worker.ServerID() == s.nats.ID() }, soon, often)
 	s.proveAgain()
 	status, _ = s.post(rsaKeys().public, publicID, `{}`)
 	require.Equal(t, http.StatusNoContent, status)

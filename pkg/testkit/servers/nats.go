@@ -80,6 +80,14 @@ func (n *NATS) URL() string { return "nats://" + n.port.Addr() }
 // MonitorURL is the base of /varz, /jsz and so on.
 func (n *NATS) MonitorURL() string { return "http://" + n.monitor.Addr() }
 
+// ID names the server that runs, and is another one after each start; empty: none runs.
+func (n *NATS) ID() string {
+	if n.server == nil {
+		return ""
+	}
+	return n.server.ID()
+}
+
 // StoreDir is where the streams are.
 func (n *NATS) StoreDir() string { return n.options.StoreDir }
 
