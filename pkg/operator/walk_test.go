@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -63,7 +64,25 @@ func (n namesOfWalk) bodies() map[string]string {
 		"/operator/v1/rehearsals":                         `{"delivery_ids":["` + n.letter + `"]}`,
 		"/operator/v1/rehearsed-replays":                  `{"delivery_ids":["` + n.letter + `"],"orders":[],"reason":"why not"}`,
 		"/operator/v1/notification-replays":               named,
+		"/operator/v1/recoveries":                         `{"since":"2026-03-01T00:00:00Z","reason":"why not"}`,
 	}
+}
+
+// needed is the query that a route cannot do without, but for one parameter.
+func needed(item *openapi3.PathItem, but string) (query string) {
+	values := map[string]string{"sequence": "1", "since": "2026-03-01T00:00:00Z"}
+	if item.Get == nil {
+		return ""
+	}
+	for _, p := range item.Get.Parameters {
+		if p.Value.In == "query" && p.Value.Required && p.Value.Name != but {
+			query += "&" + p.Value.Name + "=" + values[p.Value.Name]
+		}
+	}
+	if query == "" {
+		return ""
+	}
+	return "?" + query[1:]
 }
 
 func setupWalk(t *testing.T) *walk {
@@ -97,9 +116,7 @@ func setupWalk(t *testing.T) *walk {
 		require.NotContains(t, path, "{", "say what stands there in a request: %s", pattern)
 		for method := range item.Operations() {
 			r := walked{method: method, pattern: pattern, path: path}
-			if pattern == "/operator/v1/rejected-verdicts" {
-				r.path += "?sequence=1"
-			}
+			r.path += needed(item, "")
 			if method != http.MethodGet {
 				body, there := bodies[pattern]
 				require.True(t, there, "say what %s is sent, so that it is known who may", r)
@@ -204,7 +221,7 @@ func TestTokens_every_route_asks_for_a_live_one(t *testing.T) {
 func readersAsk() []string {
 	return []string{
 		bus.RequestOperateKeys, bus.RequestOperateMerchant, bus.RequestOperateRejected, bus.RequestOperateReverify, bus.RequestOperateLane,
-		bus.RequestOperateEvents, bus.RequestOperateConnections, bus.RequestOperateSubscriber,
+		bus.RequestOperateEvents, bus.RequestOperateConnections, bus.RequestOperateSubscriber, bus.RequestOperateRecoverable,
 	}
 }
 
@@ -288,7 +305,7 @@ func TestAPI_takes_odd_numbers_and_names_for_what_they_are(t *testing.T) {
 // forgeries are cursors that a client wrote, for any list: with times at the edges,
 // and with one field that holds what no row has there.
 func forgeries(edges []string) (all []string) {
-	for _, of := range []string{"orders", "letters", "audit", "anomalies", "refunds", "notifications", "replayable", "subscribers", "events", "rejected"} {
+	for _, of := range []string{"orders", "letters", "audit", "anomalies", "refunds", "notifications", "replayable", "subscribers", "events", "rejected", "recoverable"} {
 		fields := map[string]string{"of": of, "at": noon.Format(time.RFC3339), "id": "1", "no": "order-0001", "mchid": string(shop), "kind": string(pay.AnomalyLatePayment)}
 		forge := func(name, value string) {
 			changed := maps.Clone(fields)
@@ -335,7 +352,9 @@ func TestAPI_takes_odd_parameters_for_what_they_are(t *testing.T) {
 			for _, value := range values {
 				w.clock.Advance(time.Second)
 				path, _, _ := strings.Cut(r.path, "?")
-				answer := w.do(r.method, path+"?"+name+"="+url.QueryEscape(value), "", w.operate)
+				query := needed(w.schema.document.Paths.Value(r.pattern), name)
+				query += map[bool]string{true: "?", false: "&"}[query == ""] + name + "=" + url.QueryEscape(value)
+				answer := w.do(r.method, path+query, "", w.operate)
 				require.NotEqual(t, http.StatusInternalServerError, answer.status, "%s?%s=%q: %s", r, name, value, answer.body)
 			}
 		}
@@ -358,6 +377,9 @@ func TestAPI_takes_odd_bodies_for_what_they_are(t *testing.T) {
 		}
 		if strings.Contains(r.body, "why not") {
 			bodies = append(bodies, strings.Replace(r.body, "why not", `\ud800`, 1), strings.Replace(r.body, "why not", `a\u0000b`, 1))
+		}
+		if strings.Contains(r.body, `"since":`) {
+			bodies = append(bodies, strings.Replace(r.body, "2026-03-01T00:00:00Z", "9999-12-31T23:59:59-23:59", 1), strings.Replace(r.body, "2026-03-01T00:00:00Z", "0000-01-01T00:00:00+23:59", 1))
 		}
 		for _, body := range bodies {
 			w.clock.Advance(time.Second)
