@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -15,15 +16,35 @@ import (
 // "8" as yuan or as fen.
 var yuanShape = regexp.MustCompile(`^(0|[1-9][0-9]{0,8})\.([0-9]{2})$`)
 
+// fenShape has no leading zero: the usual flags of numbers take 0100 for 64, and
+// 0x64 for 100.
+var fenShape = regexp.MustCompile(`^(0|-?[1-9][0-9]{0,17})$`)
+
+// wholeFen is a flag that holds a number of fen in plain decimal digits.
+type wholeFen int64
+
+func (f *wholeFen) String() string { return strconv.FormatInt(int64(*f), 10) }
+func (f *wholeFen) Type() string   { return "int" }
+
+// Set takes a number as people write it.
+func (f *wholeFen) Set(text string) error {
+	if !fenShape.MatchString(text) {
+		return errors.New("must be a whole number of fen in decimal digits, without a leading zero, such as 880")
+	}
+	n, err := strconv.ParseInt(text, 10, 64) // eighteen digits at most
+	*f = wholeFen(n)
+	return err
+}
+
 // money is an amount as it is given on a command line, in one of two units.
 type money struct {
 	yuan string
-	fen  int64
+	fen  wholeFen
 }
 
 func (m *money) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&m.yuan, "amount", "", "how much, in yuan with exactly two decimals, such as 8.80")
-	cmd.Flags().Int64Var(&m.fen, "amount-fen", 0, "how much, in fen, such as 880")
+	cmd.Flags().Var(&m.fen, "amount-fen", "how much, in fen, such as 880")
 	cmd.MarkFlagsMutuallyExclusive("amount", "amount-fen")
 	cmd.MarkFlagsOneRequired("amount", "amount-fen")
 }

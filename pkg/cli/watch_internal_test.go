@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
 
 	"github.com/fenflow/fenflow/pkg/operatorapi"
@@ -188,9 +189,18 @@ func TestAmount_is_exact_and_means_one_thing(t *testing.T) {
 	got, err := (&money{fen: 880}).exact()
 	require.NoError(t, err)
 	require.EqualValues(t, 880, got)
-	for _, fen := range []int64{0, -1} {
+	for _, fen := range []wholeFen{0, -1} {
 		_, err := (&money{fen: fen}).exact()
 		require.Equal(t, problem.Usage, problem.KindOf(err))
 	}
+	var m money
+	flags := &cobra.Command{}
+	m.flags(flags)
+	require.NoError(t, flags.Flags().Set("amount-fen", "1200"))
+	require.EqualValues(t, 1200, m.fen)
+	for _, text := range []string{"0100", "0x64", "0b11", "1_000", "1e3", "+5", " 5", "5.0", "", "９", "9223372036854775808"} { // what other flags take for 64, 100, 3 and 1000
+		require.Error(t, flags.Flags().Set("amount-fen", text), text)
+	}
+	require.EqualValues(t, 1200, m.fen)
 	require.Equal(t, "8.80 CNY (880 fen)", both(880, "CNY"))
 }

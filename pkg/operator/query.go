@@ -121,10 +121,17 @@ func (q *query) instant(name string) time.Time {
 		return time.Time{}
 	}
 	at, err := time.Parse(time.RFC3339, s)
-	if err != nil {
+	if err != nil || !writable(at) {
 		q.bad(name, "is %s; it must be a time as in RFC 3339, such as 2026-12-31T23:59:59Z (a + in a query is written %%2B)", shown(s))
 	}
 	return at.UTC()
+}
+
+// writable says whether an instant has a year of four digits in UTC, too: a worker
+// is asked in JSON, which has no others.
+func writable(at time.Time) bool {
+	year := at.UTC().Year()
+	return year >= 0 && year <= 9999
 }
 
 func (q *query) limit() int {

@@ -122,7 +122,10 @@ func (f *fields) letterReason() pay.LetterReason {
 
 func (f *fields) since() time.Time {
 	var at time.Time
-	f.take("since", "a time as in RFC 3339, such as 2026-12-31T23:59:59Z", &at)
+	const kind = "a time as in RFC 3339, such as 2026-12-31T23:59:59Z"
+	if f.take("since", kind, &at) && !writable(at) {
+		f.bad("since", "must be %s", kind)
+	}
 	return at.UTC()
 }
 

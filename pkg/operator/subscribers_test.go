@@ -168,7 +168,7 @@ func TestSubscribers_that_could_not_be_are_refused_by_field(t *testing.T) {
 		{"mchid", ""}, {"mchid", `"1"`}, {"mchid", `"1900000999"`},
 		{"nkey", ""}, {"nkey", `"U` + strings.Repeat("A", 55) + `"`}, {"nkey", `"SUAK` + strings.Repeat("A", 54) + `"`}, {"nkey", `"A` + key[1:] + `"`},
 		{"facts", `[]`}, {"facts", `["order.*"]`}, {"facts", `"order.paid"`}, {"facts", `["bill.lost"]`},
-		{"from", `"yesterday"`}, {"from", `"2999-01-01T00:00:00Z"`}, {"from", `null`},
+		{"from", `"yesterday"`}, {"from", `"2999-01-01T00:00:00Z"`}, {"from", `"0000-01-01T00:00:30Z"`}, {"from", `"1969-12-31T23:59:59Z"`}, {"from", `null`},
 		{"reason", ""}, {"reason", `" "`}, {"colour", `"red"`},
 	} {
 		var parts []string

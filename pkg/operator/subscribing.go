@@ -221,6 +221,8 @@ func (f *fields) from(now time.Time) string {
 		f.bad("from", "is %s; it must be all, now, or a time as in RFC 3339, such as 2026-12-31T23:59:59Z", shown(text))
 	case at.After(now):
 		f.bad("from", "is %s, which is to come; say now", shown(text))
+	case at.Unix() < 0: // the broker is told of it in JSON, which has no year before 0
+		f.bad("from", "is %s, which is before there was any event; say all", shown(text))
 	}
 	return at.UTC().Format(time.RFC3339Nano)
 }

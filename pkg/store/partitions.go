@@ -64,7 +64,7 @@ func wantedPartitions(now time.Time) []partition {
 // firstIDOf is the lowest UUIDv7 of an instant: 48 bits of milliseconds, then
 // zeros (RFC 9562, section 5.7).
 func firstIDOf(t time.Time) string {
-	ms := uint64(t.UnixMilli())
+	ms := uint64(max(t.UnixMilli(), 0)) // no id is of before 1970
 	h := hex.EncodeToString([]byte{byte(ms >> 40), byte(ms >> 32), byte(ms >> 24), byte(ms >> 16), byte(ms >> 8), byte(ms)})
 	return h[:8] + "-" + h[8:] + "-0000-0000-000000000000"
 }

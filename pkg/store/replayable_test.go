@@ -62,6 +62,9 @@ func TestReplayable_are_the_notifications_of_a_time(t *testing.T) {
 	require.Equal(t, all[:2], b.replayable(pay.ArchiveFilter{Limit: 2}))
 	require.Equal(t, all[2:4], b.replayable(pay.ArchiveFilter{AfterID: all[1], Limit: 2}))
 	require.Empty(t, b.replayable(pay.ArchiveFilter{Until: noon, Limit: 9}))
+	ages := time.Date(1969, 12, 31, 0, 0, 0, 0, time.UTC)
+	require.Equal(t, all, b.replayable(pay.ArchiveFilter{Since: ages, Limit: 100}), "since ever")
+	require.Empty(t, b.replayable(pay.ArchiveFilter{Until: ages, Limit: 100}))
 }
 
 func TestFindStored_has_bytes_letter_and_attempts(t *testing.T) {

@@ -185,9 +185,9 @@ func (k *Keeper) drop(ctx context.Context, s pay.KeptSubscriber) error {
 }
 
 // start is where a consumer that is missing begins: after what was seen to be
-// acknowledged last, if the stream holds the same message there as it did then. Else
-// the stream is another, or was restored, and everything that the subscriber ever
-// wanted is told again.
+// acknowledged last, if the stream holds the same message there as it did then, or
+// nothing any more up to there. Else the stream is another, or was restored, and
+// everything that the subscriber ever wanted is told again.
 func (k *Keeper) start(ctx context.Context, s pay.KeptSubscriber) (pay.ConsumerStart, error) {
 	again := pay.ConsumerStart{}
 	if !s.From.IsZero() {
@@ -197,7 +197,12 @@ func (k *Keeper) start(ctx context.Context, s pay.KeptSubscriber) (pay.ConsumerS
 	if err != nil {
 		return again, fmt.Errorf("look at the stream: %w", err)
 	}
-	if !stream.CreatedAt.Equal(s.Last.StreamAt) || s.Last.StoredAt.IsZero() {
+	switch {
+	case !stream.CreatedAt.Equal(s.Last.StreamAt):
+		return again, nil
+	case s.Last.Floor < max(stream.First, 1): // whatever there is comes after it: no clock must say so
+		return pay.ConsumerStart{After: s.Last.Floor}, nil
+	case s.Last.StoredAt.IsZero():
 		return again, nil
 	}
 	at, err := k.broker.EventsAt(ctx, []uint64{s.Last.Floor})

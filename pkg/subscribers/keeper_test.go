@@ -255,6 +255,21 @@ func (s *stage) outstanding(name string) int {
 	return int(state.Outstanding())
 }
 
+// expire has the stream forget its events for their age.
+func (s *stage) expire() {
+	s.t.Helper()
+	stream, err := s.admin.Stream(s.t.Context(), bus.StreamEvent)
+	require.NoError(s.t, err)
+	usual := stream.CachedInfo().Config
+	brief := usual
+	brief.MaxAge, brief.Duplicates = 100*time.Millisecond, 100*time.Millisecond // the least there is
+	_, err = s.admin.UpdateStream(s.t.Context(), brief)
+	require.NoError(s.t, err)
+	require.Eventually(s.t, func() bool { info, err := stream.Info(s.t.Context()); return err == nil && info.State.Msgs == 0 }, soon, often)
+	_, err = s.admin.UpdateStream(s.t.Context(), usual)
+	require.NoError(s.t, err)
+}
+
 // restore stops the broker, has its store changed, and starts it again.
 func (s *stage) restore(change func(dir string)) {
 	s.t.Helper()
@@ -290,6 +305,30 @@ func TestKeeper_makes_what_a_console_that_was_killed_left_undone(t *testing.T) {
 	s.publish(2) // told of although no consumer was there yet
 	s.look()
 	require.Equal(t, ids(4, 5), s.take("shop", 2, 0))
+}
+
+// Where nothing of before is there to begin after, a time would have to say it, and
+// that is the worker's: one whose clock is ahead must not make a consumer that begins
+// after events which are published meanwhile.
+func TestKeeper_needs_no_clock_to_begin_where_nothing_was(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	stream, err := s.bus.EventStream(t.Context())
+	require.NoError(t, err)
+	for _, name := range []string{"shop", "second"} { // of a new stream, and of one whose events are all too old
+		s.expire()
+		_, outcome, err := s.AddSubscriber(t.Context(), pay.Subscriber{
+			Name: pay.SubscriberName(name), MchID: shop, NKey: public(t, s.keys[name]), From: time.Now().Add(5 * time.Minute), StreamAt: stream.CreatedAt,
+			StartsAfter: uint64(s.n), CreatedBy: "token:test",
+		}, time.Time{}, "test")
+		require.NoError(t, err)
+		require.Equal(t, pay.SubscriberAdded, outcome)
+		first := s.n + 1
+		s.publish(2)
+		s.look()
+		require.Equal(t, 2, s.outstanding(name), name)
+		require.Equal(t, ids(first, first+1), s.take(name, 2, 0))
+	}
 }
 
 func TestKeeper_makes_a_lost_consumer_again_after_what_was_seen_acknowledged(t *testing.T) {
