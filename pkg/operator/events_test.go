@@ -3,45 +3,18 @@ package operator_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fenflow/fenflow/pkg/bus"
 	"github.com/fenflow/fenflow/pkg/operator"
 	"github.com/fenflow/fenflow/pkg/operatorapi"
 	"github.com/fenflow/fenflow/pkg/pay"
 	problems "github.com/fenflow/fenflow/pkg/problem"
 )
-
-// answering is a worker that answers each subject with a document or an error,
-// and remembers the last question.
-type answering struct {
-	answers map[string]any
-	asked   map[string]any
-	timeout time.Duration
-}
-
-func (a *answering) Request(_ context.Context, subject string, data []byte, timeout time.Duration) ([]byte, error) {
-	a.asked, a.timeout = nil, timeout
-	if len(data) > 0 {
-		if err := json.Unmarshal(data, &a.asked); err != nil {
-			return nil, err
-		}
-	}
-	switch answer := a.answers[subject].(type) {
-	case nil:
-		return nil, errors.New("nobody serves it")
-	case *problems.Error:
-		return problems.WriteRefusal(answer)
-	case error:
-		return nil, answer
-	default:
-		return problems.WriteAnswer(http.StatusOK, answer)
-	}
-}
 
 const eventsPath = "/operator/v1/events"
 
@@ -54,28 +27,28 @@ func workerPage(next int) json.RawMessage {
 
 func TestEvents_are_asked_of_a_worker_and_the_cursor_knows_the_stream(t *testing.T) {
 	t.Parallel()
-	w := &answering{answers: map[string]any{"fenflow.operate.events": workerPage(8)}}
+	w := &answering{answers: map[string]any{bus.RequestOperateEvents: workerPage(8)}}
 	s := setup(t, func(o *operator.Options) { o.Worker = w })
 	var first operatorapi.EventPage
 	s.get(eventsPath+"?mchid=1900000109&fact=order.paid&limit=2").into(t, &first)
-	require.Equal(t, map[string]any{"mchid": "1900000109", "fact": "order.paid", "latest": true, "limit": 2.0}, w.asked)
+	w.wasAsked(t, bus.RequestOperateEvents, map[string]any{"mchid": "1900000109", "fact": "order.paid", "latest": true, "limit": 2.0})
 	require.JSONEq(t, `{"id":"e"}`, string(*first.Events[0].Event))
 	require.Nil(t, first.Events[1].Event)
 	require.EqualValues(t, 2, first.Gaps[0].To)
 
 	var second operatorapi.EventPage
 	s.get(eventsPath+"?cursor="+first.NextCursor).into(t, &second)
-	require.Equal(t, map[string]any{"after": 8.0, "stream": "2026-03-01T00:00:00.123456789Z", "limit": 50.0}, w.asked)
+	w.wasAsked(t, bus.RequestOperateEvents, map[string]any{"after": 8.0, "stream": "2026-03-01T00:00:00.123456789Z", "limit": 50.0})
 	require.Equal(t, first.NextCursor, second.NextCursor)
 	s.get(eventsPath+"?after=0").into(t, &second)
-	require.Equal(t, map[string]any{"limit": 50.0}, w.asked, "from the first one on")
+	w.wasAsked(t, bus.RequestOperateEvents, map[string]any{"limit": 50.0}, "from the first one on")
 	s.get(eventsPath+"?since=2026-03-01T12:00:00%2B08:00").into(t, &second)
-	require.Equal(t, map[string]any{"since": "2026-03-01T04:00:00Z", "limit": 50.0}, w.asked)
+	w.wasAsked(t, bus.RequestOperateEvents, map[string]any{"since": "2026-03-01T04:00:00Z", "limit": 50.0})
 }
 
 func TestEvents_refuses_what_makes_no_sense_and_says_so(t *testing.T) {
 	t.Parallel()
-	w := &answering{answers: map[string]any{"fenflow.operate.events": workerPage(9)}}
+	w := &answering{answers: map[string]any{bus.RequestOperateEvents: workerPage(9)}}
 	s := setup(t, func(o *operator.Options) { o.Worker = w })
 	var page operatorapi.EventPage
 	s.get(eventsPath).into(t, &page)
@@ -87,11 +60,11 @@ func TestEvents_refuses_what_makes_no_sense_and_says_so(t *testing.T) {
 		require.Equal(t, "FEN-3001", p.Code, query)
 		require.Equal(t, field, p.Errors[0].Field, query)
 	}
-	w.answers["fenflow.operate.events"] = problems.Newf(problems.BeyondEnd, "after=99: its last sequence is 8")
+	w.answers[bus.RequestOperateEvents] = problems.Newf(problems.BeyondEnd, "after=99: its last sequence is 8")
 	require.Equal(t, "FEN-3024", s.get(eventsPath+"?after=99").problem(t).Code)
-	w.answers["fenflow.operate.events"] = context.DeadlineExceeded
+	w.answers[bus.RequestOperateEvents] = context.DeadlineExceeded
 	require.Equal(t, "FEN-4004", s.get(eventsPath).problem(t).Code)
-	delete(w.answers, "fenflow.operate.events")
+	delete(w.answers, bus.RequestOperateEvents)
 	require.Equal(t, "FEN-5003", s.get(eventsPath).problem(t).Code)
 	require.Equal(t, http.StatusUnauthorized, s.do(http.MethodGet, eventsPath, "", "").status)
 	require.Equal(t, "FEN-5003", setup(t).get(eventsPath).problem(t).Code, "a console without NATS")
@@ -122,7 +95,7 @@ func (s *stage) roles() map[string]operatorapi.RoleStatus {
 func TestStatus_counts_the_processes_of_each_role(t *testing.T) {
 	t.Parallel()
 	since := func(minute int) string { return noon.Add(time.Duration(minute) * time.Minute).Format(time.RFC3339) }
-	w := &answering{answers: map[string]any{"fenflow.operate.connections": json.RawMessage(`{"connections":[
+	w := &answering{answers: map[string]any{bus.RequestOperateConnections: json.RawMessage(`{"connections":[
 		{"name":"fenflow-notify/aaaaaa/v1.2.3","since":"` + since(3) + `"},{"name":"fenflow-api/aaaaaa/v1.2.3","since":"` + since(1) + `"},
 		{"name":"fenflow-notify/bbbbbb/v1.2.4","since":"` + since(2) + `"},{"name":"fenflow-worker/cccccc/v1.2.3","since":"` + since(2) + `"},
 		{"name":"fenflow-subscriber","since":"` + since(0) + `"}]}`)}}
@@ -155,9 +128,9 @@ func TestStatus_says_what_it_cannot_know_of_roles(t *testing.T) {
 	}{
 		"no NATS at all":                  {nil, "no way to NATS"},
 		"a broker or worker that is away": {&answering{}, "NATS is away, or no worker runs"},
-		"a worker that says nothing":      {&answering{answers: map[string]any{"fenflow.operate.connections": context.DeadlineExceeded}}, "no worker answered within 2s"},
-		"a worker that says nonsense":     {&answering{answers: map[string]any{"fenflow.operate.connections": "x"}}, "cannot be read"},
-		"a monitoring port that is away":  {&answering{answers: map[string]any{"fenflow.operate.connections": map[string]any{"connections": []string{}, "incomplete": "a\nb"}}}, "a; b"},
+		"a worker that says nothing":      {&answering{answers: map[string]any{bus.RequestOperateConnections: context.DeadlineExceeded}}, "no worker answered within 2s"},
+		"a worker that says nonsense":     {&answering{answers: map[string]any{bus.RequestOperateConnections: "x"}}, "cannot be read"},
+		"a monitoring port that is away":  {&answering{answers: map[string]any{bus.RequestOperateConnections: map[string]any{"connections": []string{}, "incomplete": "a\nb"}}}, "a; b"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

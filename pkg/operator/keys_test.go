@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,49 +14,10 @@ import (
 
 	"github.com/fenflow/fenflow/pkg/bus"
 	"github.com/fenflow/fenflow/pkg/keycheck"
-	"github.com/fenflow/fenflow/pkg/operator"
 	"github.com/fenflow/fenflow/pkg/pay"
 	problems "github.com/fenflow/fenflow/pkg/problem"
 	"github.com/fenflow/fenflow/pkg/reverify"
 )
-
-// replying answers as a worker does, with documents of the packages that answer.
-type replying struct {
-	t       *testing.T
-	answers map[string]any // by subject; an error is refused
-	away    error
-
-	mu    sync.Mutex
-	asked map[string]string
-}
-
-func (w *replying) Request(_ context.Context, subject string, data []byte, _ time.Duration) ([]byte, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.asked[subject] = string(data)
-	if w.away != nil {
-		return nil, w.away
-	}
-	found, there := w.answers[subject]
-	require.True(w.t, there, subject)
-	if err, refused := found.(error); refused {
-		return problems.WriteRefusal(err)
-	}
-	return problems.WriteAnswer(http.StatusOK, found)
-}
-
-// question is what a worker was asked last.
-func (w *replying) question(subject string, into any) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	require.NoError(w.t, json.Unmarshal([]byte(w.asked[subject]), into), w.asked[subject])
-}
-
-func withAnswers(t *testing.T) (*stage, *replying) {
-	t.Helper()
-	w := &replying{t: t, answers: map[string]any{}, asked: map[string]string{}}
-	return setup(t, func(o *operator.Options) { o.Worker = w }), w
-}
 
 func days(n int) *int { return &n }
 
@@ -116,13 +76,13 @@ func TestCheck_passes_the_question_on_and_the_report_back(t *testing.T) {
 	var q keycheck.Question
 	r := s.get("/operator/v1/merchants/1900000109/check")
 	require.Equal(t, http.StatusOK, r.status, r.body)
-	w.question(bus.RequestOperateMerchant, &q)
+	w.question(t, bus.RequestOperateMerchant, &q)
 	require.Equal(t, keycheck.Question{MchID: shop, Count: keycheck.DefaultCount}, q)
 	require.JSONEq(t, marshalled(t, fullReport()), r.body, "as the worker told it")
 
 	r = s.get("/operator/v1/merchants/1900000109/check?count=10000&without=A&only=public_key&with_key_id=PUB_KEY_ID_1&live=false&with_pem=" + url.QueryEscape("-----BEGIN PUBLIC KEY-----\n+/=\n"))
 	require.Equal(t, http.StatusOK, r.status, r.body)
-	w.question(bus.RequestOperateMerchant, &q)
+	w.question(t, bus.RequestOperateMerchant, &q)
 	require.Equal(t, keycheck.Question{MchID: shop, Count: keycheck.MaxCount, Without: "A", Only: keycheck.KindPublicKey, With: &keycheck.NewKey{ID: "PUB_KEY_ID_1", PEM: "-----BEGIN PUBLIC KEY-----\n+/=\n"}}, q)
 
 	w.answers[bus.RequestOperateMerchant] = problems.New(problems.UnknownMerchant, "merchant 1900000109")
@@ -148,7 +108,7 @@ func TestCheck_calls_WeChat_Pay_only_for_those_who_may_act(t *testing.T) {
 	require.Empty(t, w.asked)
 	require.Equal(t, http.StatusOK, s.do(http.MethodGet, live, "", s.operate).status)
 	var q keycheck.Question
-	w.question(bus.RequestOperateMerchant, &q)
+	w.question(t, bus.RequestOperateMerchant, &q)
 	require.True(t, q.Live)
 }
 
@@ -285,10 +245,10 @@ func TestRejected_are_listed_and_shown_as_the_worker_tells(t *testing.T) {
 	s.get("/operator/v1/rejected?mchid=1900000109&reason=bad_signature&since=2026-03-01T00:00:00Z&limit=5").into(t, &page)
 	require.Equal(t, []reverify.Sample{sample}, page.Samples)
 	var q reverify.Which
-	w.question(bus.RequestOperateRejected, &q)
+	w.question(t, bus.RequestOperateRejected, &q)
 	require.Equal(t, reverify.Which{Filter: reverify.Filter{MchID: shop, Reason: "bad_signature", Since: noon.Truncate(24 * time.Hour), Limit: 5}}, q)
 	s.get("/operator/v1/rejected?cursor="+page.NextCursor).into(t, &page)
-	w.question(bus.RequestOperateRejected, &q)
+	w.question(t, bus.RequestOperateRejected, &q)
 	require.EqualValues(t, 7, q.Before)
 	w.answers[bus.RequestOperateRejected] = reverify.Page{Samples: []reverify.Sample{}}
 	page.NextCursor = ""
@@ -298,7 +258,7 @@ func TestRejected_are_listed_and_shown_as_the_worker_tells(t *testing.T) {
 	whole := reverify.Whole{Sample: sample, Headers: map[string]string{"Wechatpay-Serial": "A"}, Body: []byte("\x00\xff")}
 	w.answers[bus.RequestOperateRejected] = whole
 	require.JSONEq(t, marshalled(t, whole), s.get("/operator/v1/rejected/7").body)
-	w.question(bus.RequestOperateRejected, &q)
+	w.question(t, bus.RequestOperateRejected, &q)
 	require.EqualValues(t, 7, q.Sequence)
 	w.answers[bus.RequestOperateRejected] = problems.Newf(problems.UnknownSample, "number 8")
 	require.Equal(t, "FEN-3020", s.get("/operator/v1/rejected/8").problem(t).Code)
@@ -318,7 +278,7 @@ func TestRejected_are_published_by_name_and_for_a_reason(t *testing.T) {
 	w.answers[bus.RequestOperateReverify], w.answers[bus.RequestOperatePublish] = found, found
 	require.JSONEq(t, marshalled(t, found), s.get("/operator/v1/rejected-verdicts?sequence=7&sequence=8").body)
 	var act reverify.Act
-	w.question(bus.RequestOperateReverify, &act)
+	w.question(t, bus.RequestOperateReverify, &act)
 	require.Equal(t, reverify.Act{Sequences: []uint64{7, 8}}, act)
 	for _, query := range []string{"", "?sequence=0", "?sequence=x", "?sequences=1", strings.Repeat("&sequence=1", 101)[1:]} {
 		require.Equal(t, "FEN-3001", s.get("/operator/v1/rejected-verdicts?"+strings.TrimPrefix(query, "?")).problem(t).Code, query)
@@ -333,7 +293,7 @@ func TestRejected_are_published_by_name_and_for_a_reason(t *testing.T) {
 	}
 	require.Empty(t, w.asked[bus.RequestOperatePublish], "nothing of that reached a worker")
 	require.JSONEq(t, marshalled(t, found), s.post(path, `{"sequences":[7],"reason":"the key is configured now"}`).body)
-	w.question(bus.RequestOperatePublish, &act)
+	w.question(t, bus.RequestOperatePublish, &act)
 	require.Equal(t, reverify.Act{Sequences: []uint64{7}, Actor: "token:night-shift", Why: "the key is configured now"}, act)
 	require.Equal(t, "FEN-5003", setup(t).post(path, `{"sequences":[7],"reason":"x"}`).problem(t).Code, "without a broker")
 }

@@ -22,9 +22,6 @@ var (
 // maxCounted is where counting ends: beyond it nobody needs to know to the last one.
 const maxCounted = 100_000
 
-// lastID is the highest id there is.
-const lastID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
-
 // FindStored reads deliveries with their bytes. An id that nothing has is left out.
 func (s *Store) FindStored(ctx context.Context, ids []pay.DeliveryID) (map[pay.DeliveryID]pay.Stored, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
@@ -89,7 +86,7 @@ func (s *Store) RecordReplay(ctx context.Context, deliveries []pay.Delivery, act
 
 // idsBetween are the ids that were given in a time.
 func idsBetween(f pay.ArchiveFilter) (from, to string) {
-	from, to = orFirst(""), lastID
+	from, to = orFirst(""), orLast("")
 	if !f.Since.IsZero() {
 		from = firstIDOf(f.Since)
 	}

@@ -115,3 +115,15 @@ func TestRecordReplay_names_each_notification_once_for_each_merchant(t *testing.
 	}
 	require.ErrorContains(t, b.RecordReplay(t.Context(), deliveries, "", "x"), "audit_actor_is_set")
 }
+
+func TestReplayable_does_not_miss_a_merchant_without_orders(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	early := arrived(payment(order("T-nobody"), "42-early"))
+	early.Delivery.MchID = other
+	early = b.failed(early, pay.LetterUnknownOrder)
+	shown, err := b.ListDeliveries(t.Context(), pay.DeliveryFilter{Limit: 9})
+	require.NoError(t, err)
+	require.Len(t, shown.Deliveries, 1)
+	require.Equal(t, []pay.DeliveryID{early.Delivery.ID}, b.replayable(pay.ArchiveFilter{Limit: 9}), "what the archive shows can be settled again")
+}

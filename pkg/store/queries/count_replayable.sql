@@ -1,9 +1,9 @@
 -- How many notifications list_replayable has pages of; counted to $4 and no further:
 -- in the order of the ids, so that it goes by their index however much there is.
 WITH RECURSIVE shops AS (
-    SELECT coalesce(nullif($1, ''), (SELECT o.mchid FROM orders AS o WHERE o.mchid > '' ORDER BY o.mchid LIMIT 1)) AS mchid
+    SELECT coalesce(nullif($1, ''), (SELECT min(d.mchid) FROM deliveries AS d)) AS mchid
     UNION ALL
-    SELECT (SELECT o.mchid FROM orders AS o WHERE o.mchid > s.mchid AND $1 = '' ORDER BY o.mchid LIMIT 1)
+    SELECT (SELECT min(d.mchid) FROM deliveries AS d WHERE d.mchid > s.mchid AND $1 = '')
     FROM shops AS s
     WHERE s.mchid IS NOT NULL
 )

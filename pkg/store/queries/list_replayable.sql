@@ -1,9 +1,10 @@
 -- A page of archived notifications, the oldest first: a delivery's id begins with the
--- moment of its arrival. What a person discarded is not among them.
+-- moment of its arrival. What a person discarded is not among them. Merchants are
+-- hopped through as in list_deliveries: one may have notifications and no order.
 WITH RECURSIVE shops AS (
-    SELECT coalesce(nullif($1, ''), (SELECT o.mchid FROM orders AS o WHERE o.mchid > '' ORDER BY o.mchid LIMIT 1)) AS mchid
+    SELECT coalesce(nullif($1, ''), (SELECT min(d.mchid) FROM deliveries AS d)) AS mchid
     UNION ALL
-    SELECT (SELECT o.mchid FROM orders AS o WHERE o.mchid > s.mchid AND $1 = '' ORDER BY o.mchid LIMIT 1)
+    SELECT (SELECT min(d.mchid) FROM deliveries AS d WHERE d.mchid > s.mchid AND $1 = '')
     FROM shops AS s
     WHERE s.mchid IS NOT NULL
 )
