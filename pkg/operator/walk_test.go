@@ -49,7 +49,7 @@ func (n namesOfWalk) bodies() map[string]string {
 	return map[string]string{
 		"/operator/v1/orders/{out_trade_no}/check":        "",
 		"/operator/v1/orders/{out_trade_no}/close":        reason,
-		"/operator/v1/refund-requests":                    `{"out_refund_no":"R-walk","out_trade_no":"order-0001","amount_fen":1,"reason":"why not"}`,
+		"/operator/v1/refunds":                            `{"out_refund_no":"R-walk","out_trade_no":"order-0001","amount_fen":1,"reason":"why not"}`,
 		"/operator/v1/refunds/{number}/retry":             reason,
 		"/operator/v1/refunds/{number}/abnormal":          `{"type":"MERCHANT_BANK_CARD","reason":"why not"}`,
 		"/operator/v1/refunds/{number}/give-up":           reason,
@@ -401,7 +401,7 @@ func TestRefunds_of_odd_amounts_are_refused(t *testing.T) {
 	for _, amount := range []string{"0", "-1", "-0", "1.0", "0.005", "1e2", "10000000001", "9223372036854775807", "9223372036854775808", "9223372036854775807.58", `"1"`, "null", "true", "[1]", "01", "1 "} {
 		w.clock.Advance(time.Second)
 		body := `{"out_refund_no":"R-walk","out_trade_no":"order-0001","amount_fen":` + amount + `,"reason":"why not"}`
-		answer := w.post("/operator/v1/refund-requests", body)
+		answer := w.post("/operator/v1/refunds", body)
 		if amount == "1 " {
 			require.Len(t, w.worker.commands, 1, "that is one")
 			continue
@@ -410,7 +410,7 @@ func TestRefunds_of_odd_amounts_are_refused(t *testing.T) {
 		require.Empty(t, w.worker.commands)
 	}
 	for _, twice := range []string{`"amount_fen":1,"amount_fen":100`, `"amount_fen":1,"Amount_fen":100`} {
-		require.Equal(t, "FEN-3001", w.post("/operator/v1/refund-requests", `{"out_refund_no":"R-two","out_trade_no":"order-0001",`+twice+`,"reason":"why not"}`).problem(t).Code)
+		require.Equal(t, "FEN-3001", w.post("/operator/v1/refunds", `{"out_refund_no":"R-two","out_trade_no":"order-0001",`+twice+`,"reason":"why not"}`).problem(t).Code)
 	}
 	require.Len(t, w.worker.commands, 1)
 }
