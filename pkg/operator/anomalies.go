@@ -37,7 +37,7 @@ func (a *API) listAnomalies(w http.ResponseWriter, c *call) error {
 	q := c.query
 	after := q.cursor("anomalies", func(c cursor) bool {
 		_, badMchID := pay.ParseMchID(c.MchID)
-		return badMchID == nil && isNumber(c.No) && (c.ID == "" || isNumber(c.ID)) && slices.Contains(anomalyKinds(), pay.AnomalyKind(c.Kind))
+		return badMchID == nil && isNumber(c.No) && (c.ID == "" || isNumber(c.ID)) && slices.Contains(pay.AnomalyKinds(), pay.AnomalyKind(c.Kind))
 	})
 	f := pay.AnomalyFilter{
 		MchID: q.mchid(), Kind: q.anomalyKind(), State: word(q, "state", pay.AnomalyOpen, pay.AnomalyAccepted, pay.AnomalyRefunded), Since: q.since(),
