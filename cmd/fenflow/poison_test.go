@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"database/sql"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -45,10 +46,12 @@ func TestOperator_empties_a_poisoned_queue(t *testing.T) {
 	p.anotherPublicKey()
 	p.anotherAPIv3Key()
 	p.anotherMerchant()
-	require.NoError(t, p.stack.Restart(t.Context(), "worker"))
+	p.stack.Halt("worker") // or it would look at what waits, with the wrong keys
 	require.Equal(t, "bad_signature 200, decrypt_failed 200, internal 200, unknown_merchant 200, unknown_order 200", p.letters())
 
-	runPage(t, p.stack, "../../docs/how-to/empty-a-poisoned-queue.md", p.dir)
+	runPage(t, p.stack, "../../docs/how-to/empty-a-poisoned-queue.md", p.dir, map[string]func() error{
+		"systemctl start fenflow-worker": func() error { return errors.Join(p.stack.Resume(t.Context()), p.stack.AwaitReady(t.Context())) },
+	})
 
 	require.Equal(t, "paid 1000", p.column(`SELECT state || ' ' || count(*) FROM orders GROUP BY state`))
 	require.Equal(t, "1000", p.column(`SELECT count(*) FROM payments`))

@@ -30,16 +30,6 @@ func (s *Stack) Ready(ctx context.Context, role string) error {
 	return s.await(ctx, role, httpURL(port)+"/readyz")
 }
 
-// PID is the process of a role as it is now.
-func (s *Stack) PID(role string) int {
-	p := s.find(role)
-	if p == nil {
-		return 0
-	}
-	pid, _ := p.status()
-	return pid
-}
-
 // Restart kills a role with kill -9 and waits until another process of it is ready.
 func (s *Stack) Restart(ctx context.Context, role string) error {
 	p := s.find(role)

@@ -148,27 +148,22 @@ type roleSpec struct {
 	users []string // of the broker
 }
 
+// roleSpecs are those that this stack starts.
 func (s *Stack) roleSpecs() []roleSpec {
-	return []roleSpec{
+	return slices.DeleteFunc([]roleSpec{
 		{"worker", s.ports.workerAdmin, []string{"worker"}},
 		{"ingest", s.ports.admin, []string{"notify", "api", "front"}},
 		{"reconciler", s.ports.reconAdmin, []string{"reconciler"}},
-	}
+	}, func(r roleSpec) bool { return slices.Contains(s.options.Without, r.name) })
 }
 
 func (s *Stack) startRoles(ctx context.Context) error {
-	left := slices.DeleteFunc(s.roleSpecs(), func(r roleSpec) bool { return slices.Contains(s.options.Without, r.name) })
-	for _, r := range left {
+	for _, r := range s.roleSpecs() {
 		if err := s.spawnRole(ctx, r); err != nil {
 			return err
 		}
 	}
-	for _, r := range left {
-		if err := s.Ready(ctx, r.name); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.AwaitReady(ctx)
 }
 
 func (s *Stack) spawnRole(ctx context.Context, r roleSpec) error {
