@@ -19,7 +19,8 @@ import (
 // never carries out for the first time what was refused, or came too late, then:
 //
 //   - an order that WeChat Pay does not know stays unplaced;
-//   - a refund goes into the books, and is asked about before it is sent;
+//   - a refund goes into the books, and is asked about before it is sent; one that
+//     somebody wanted ended is ended where that was told of;
 //   - an order that shall be closed, and is open, is left to the reconciler.
 //
 // The caller has placed the order, and settled what was told before the command. An
@@ -44,6 +45,12 @@ func (s *Service) Recover(ctx context.Context, c pay.RecoveredCommand) (pay.Comm
 		return s.recoverClose(ctx, c)
 	case pay.CommandRefundCreate:
 		return s.recoverRefund(ctx, c)
+	default:
+		// Calls that had sent a refund are lost with the books: nothing but what was
+		// told can say that it might be ended.
+		if c.OutRefundNo != "" && c.ToldAt.IsZero() {
+			return s.finish(ctx, c, failed(pay.CommandUnavailable, repeatAfterRestore()))
+		}
 	}
 	return s.executed(ctx, c)
 }

@@ -64,7 +64,8 @@ type RecoveredCommand struct {
 	Command
 
 	// ToldAt is when subscribers were told that its number was given an order or a
-	// refund; zero: they were not.
+	// refund, or, of other commands about a refund, that it had failed; zero: they
+	// were not.
 	ToldAt time.Time
 	// Of the refund that they were told of. It may be another one under the number
 	// of one that had been refused.

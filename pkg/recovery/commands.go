@@ -43,7 +43,8 @@ func (p *page) orderOfWord(ctx context.Context, w *word) (pay.OrderKey, error) {
 }
 
 // beforeCommand gives what came about before a command had its effect. That an
-// order was closed is what a wish to close it led to, whoever closed it.
+// order was closed is what a wish to close it led to, whoever closed it; and that a
+// refund failed, what any command about it but the one that asked for it led to.
 func (s story) beforeCommand(c *pay.StoredCommand, at time.Time) story {
 	switch c.Kind {
 	case pay.CommandRefundCreate:
@@ -55,6 +56,11 @@ func (s story) beforeCommand(c *pay.StoredCommand, at time.Time) story {
 			}
 		}
 	default:
+		for i, f := range s {
+			if c.OutRefundNo != "" && f.Fact == pay.FactRefundFailed && f.refund() == c.OutRefundNo {
+				return s[:i+1]
+			}
+		}
 	}
 	return s.before(at, func(fact) bool { return false })
 }
@@ -125,8 +131,11 @@ func (p *page) recover(ctx context.Context, key pay.OrderKey, c pay.StoredComman
 // recovered is a command with what subscribers were told of its number.
 func (s story) recovered(c pay.Command) pay.RecoveredCommand {
 	kind := pay.FactOrderCreated
-	if c.Kind == pay.CommandRefundCreate {
+	switch {
+	case c.Kind == pay.CommandRefundCreate:
 		kind = pay.FactRefundRequested
+	case c.OutRefundNo != "":
+		kind = pay.FactRefundFailed
 	}
 	told, _ := s.find(kind, c.OutRefundNo)
 	r := pay.RecoveredCommand{Command: c, ToldAt: told.CreatedAt}

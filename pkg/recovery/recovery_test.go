@@ -112,6 +112,21 @@ func TestRecover_grants_nothing_that_nobody_was_told_of(t *testing.T) {
 	require.Equal(t, 1, w.wechat.asked["refund"])
 }
 
+// An operator wanted a refund ended, which the books refused: they knew of a call that
+// may have been under way. The restored ones know of no call.
+func TestRecover_ends_no_refund_that_was_not_told_to_have_ended(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.paid("ORDER-1", "TX-1")
+	w.granted("ORDER-1", "R-1", 60)
+	w.tick()
+	wish := pay.Command{ID: pay.CommandID(w.id()), MchID: shop, Kind: "refund.end", OutTradeNo: "ORDER-1", OutRefundNo: "R-1", Body: []byte("{}"), ReceivedAt: w.clock}
+	w.tape.commands = append(w.tape.commands, pay.StoredCommand{Command: wish, StoredAt: w.clock})
+	require.Zero(t, w.recover().Counts.Problems)
+	require.Equal(t, pay.RefundRequested, w.refundIn(w.now, "R-1").State)
+	require.Equal(t, []string{"unavailable"}, w.sql(w.now, `SELECT outcome FROM commands WHERE kind = 'refund.end'`), "nobody carried it out")
+}
+
 // What the crash cut off between WeChat Pay and the stream happened all the same.
 func TestRecover_grants_what_WeChat_Pay_knows_though_nobody_was_told(t *testing.T) {
 	t.Parallel()
