@@ -30,7 +30,8 @@ func (w *worker) wireRecovery() *recovery.Service {
 	letters := deadletter.New(p.plain, settler, log)
 	commands := command.New(command.Options{
 		Books: cautious{p.plain}, Merchants: w.merchants, Letters: letters, Relay: hush, Waker: &waker{log: log}, Budgets: budgets(w.env),
-		NotifyURL: w.merchants.notifyURL, Retryable: store.Retryable, Now: time.Now, Nonce: rand.Text, Log: log, Registry: uncounted,
+		NotifyURL: w.merchants.notifyURL, Quarantine: w.env.Config.Waits.UnknownQuarantine,
+		Retryable: store.Retryable, Now: time.Now, Nonce: rand.Text, Log: log, Registry: uncounted,
 	})
 	return recovery.New(recovery.Options{
 		Books: p.plain, Streams: p.bus, Names: recovery.StreamNames{Notify: bus.StreamNotify, Command: bus.StreamCommand, Event: bus.StreamEvent},
