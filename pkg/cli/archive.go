@@ -29,8 +29,8 @@ With --dry-run it says what would change, row by row, and changes nothing. What 
 first fifty among which an order has moved since.
 
 Exit codes: 0 all are settled (--dry-run: it could be told; --expect: all is done), 5 some are dead letters, or you
-declined (--expect: an order has moved), 7 the lane is not through with them, or it was stopped (--dry-run: somebody
-holds a row; --expect: some were left alone)`
+declined (--expect: some are dead letters, or an order has moved), 7 the lane is not through with them, or it was
+stopped (--dry-run: somebody holds a row; --expect: some were left alone)`
 
 // archiveFlags say which notifications, and why.
 type archiveFlags struct {

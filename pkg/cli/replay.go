@@ -34,8 +34,8 @@ With --dry-run it says what would change, row by row, and changes nothing. What 
 fifty among which an order has moved since.
 
 Exit codes: 0 all are resolved (--dry-run: it could be told; --expect: all is done), 5 some opened again, were
-discarded, or you declined (--expect: an order has moved), 7 some wait still, or it was stopped (--dry-run: somebody
-holds a row; --expect: some were left alone)`
+discarded, or you declined (--expect: some are letters still, or an order has moved), 7 some wait still, or it was
+stopped (--dry-run: somebody holds a row; --expect: some were left alone)`
 
 // replayFlags say which letters, and why.
 type replayFlags struct {
