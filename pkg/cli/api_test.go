@@ -129,7 +129,14 @@ func readyAnswers(t *testing.T) http.Handler {
 		}
 	})
 	mux.HandleFunc("POST /operator/v1/dead-letter-replays", replays)
-	mux.HandleFunc("GET /operator/v1/dead-letter-groups", file("groups.json"))
+	mux.HandleFunc("GET /operator/v1/dead-letter-groups", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("mchid") == "1900000119" {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"groups":[{"mchid":"1900000119","reason":"unknown_order","state":"waiting","count":5,"oldest_at":"2026-03-02T08:00:00Z"}]}`)
+			return
+		}
+		file("groups.json")(w, r)
+	})
 	mux.HandleFunc("GET /operator/v1/dead-letters/{id}", func(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasSuffix(r.PathValue("id"), "09") {
 			refuse(w, problem.New(problem.UnknownLetter, ""))

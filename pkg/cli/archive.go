@@ -28,9 +28,9 @@ With --dry-run it says what would change, row by row, and changes nothing. What 
 --expect: exactly these notifications are replayed then, in that order and fifty at a time, and it stops before the
 first fifty among which an order has moved since.
 
-Exit codes: 0 all are settled (--dry-run: it could be told; --expect: all is done), 5 some are dead letters, or you
-declined (--expect: an order has moved), 7 the lane is not through with them, or it was stopped (--dry-run: somebody
-holds a row; --expect: some were left alone)`
+Exit codes: 0 all are settled (--dry-run: it could be told; --expect: all is done), 5 some are dead letters, some
+that were named cannot be replayed, or you declined (--expect: some are dead letters, or an order has moved), 7 the
+lane is not through with them, or it was stopped (--dry-run: somebody holds a row; --expect: some were left alone)`
 
 // archiveFlags say which notifications, and why.
 type archiveFlags struct {

@@ -60,11 +60,18 @@ func (c *commandLine) replayExpected(ctx context.Context, api remote, file, why 
 		shown.chunk(&done.rehearsal)
 	}
 	shown.end()
-	a := answer{document: done, text: c.expectedText(done)}
-	if len(done.LeftAlone) > 0 || done.NotBegun > 0 {
-		a.exit = problem.ExitUnavailable
+	return answer{document: done, text: c.expectedText(done), exit: done.exit()}, nil
+}
+
+// exit is that of a replay without a dry run: what is a letter still was refused.
+func (e *expected) exit() int {
+	switch {
+	case e.Totals.Lettered > 0:
+		return problem.ExitRefused
+	case len(e.LeftAlone) > 0 || e.NotBegun > 0:
+		return problem.ExitUnavailable
 	}
-	return a, nil
+	return problem.ExitOK
 }
 
 func (c *commandLine) replayChunk(ctx context.Context, api remote, chunk []operatorapi.Rehearsed, left map[string]int64, why string, done *expected) error {

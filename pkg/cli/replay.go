@@ -34,8 +34,8 @@ With --dry-run it says what would change, row by row, and changes nothing. What 
 fifty among which an order has moved since.
 
 Exit codes: 0 all are resolved (--dry-run: it could be told; --expect: all is done), 5 some opened again, were
-discarded, or you declined (--expect: an order has moved), 7 some wait still, or it was stopped (--dry-run: somebody
-holds a row; --expect: some were left alone)`
+discarded, or you declined (--expect: some are letters still, or an order has moved), 7 some wait still, or it was
+stopped (--dry-run: somebody holds a row; --expect: some were left alone)`
 
 // replayFlags say which letters, and why.
 type replayFlags struct {
@@ -65,6 +65,8 @@ func (c *commandLine) letterReplay() *cobra.Command {
 		switch {
 		case err != nil:
 			return answer{}, err
+		case letters != nil && len(letters) == 0:
+			return c.noneOpen(ctx, api, &f)
 		case f.dry:
 			return c.rehearseLetters(ctx, api, letters)
 		case letters == nil:
@@ -230,7 +232,7 @@ func (c *commandLine) chosenLetters(ctx context.Context, api remote, f *replayFl
 		}
 	}
 	if found.NextCursor != nil {
-		letters.total, err = api.countOpen(ctx, params)
+		letters.total, err = api.countIn(ctx, params, pay.LetterOpen)
 	}
 	return letters, err
 }
@@ -264,16 +266,40 @@ func (f *replayFlags) said() string {
 	return strings.Join(cell{labelled("of reason", new(f.where["reason"])), labelled("of merchant", new(f.where["mchid"])), labelled("since", &f.since)}.said(), ", ")
 }
 
-// countOpen counts what a page did not hold.
-func (r remote) countOpen(ctx context.Context, p *operatorapi.ListDeadLettersParams) (int, error) {
+// countIn counts the letters in a state that a filter leaves.
+func (r remote) countIn(ctx context.Context, p *operatorapi.ListDeadLettersParams, state pay.LetterState) (int, error) {
 	groups, _, err := document[operatorapi.LetterGroups](r.ask(ctx)(operatorapi.NewGroupDeadLettersRequest(r.base(), &operatorapi.GroupDeadLettersParams{Mchid: p.Mchid, Since: p.Since})))
 	n := 0
 	for _, g := range groups.Groups {
-		if g.State == *p.State && (p.Reason == nil || g.Reason == *p.Reason) {
+		if pay.LetterState(g.State) == state && (p.Reason == nil || g.Reason == *p.Reason) {
 			n += g.Count
 		}
 	}
 	return n, err
+}
+
+// noneOpen is the answer where a filter leaves nothing to replay. What waits is no
+// part of a replay, but whoever looks for a letter must hear of it.
+func (c *commandLine) noneOpen(ctx context.Context, api remote, f *replayFlags) (answer, error) {
+	a := answer{document: newReplayed(), text: c.replayedText(newReplayed())}
+	if f.dry {
+		a = answer{document: newRehearsal(), text: c.rehearsalText(newRehearsal(), "dead letter")}
+	}
+	if c.json {
+		return a, nil
+	}
+	params, err := f.params(c.now())
+	if err != nil {
+		return answer{}, err
+	}
+	waiting, err := api.countIn(ctx, params, pay.LetterWaiting)
+	if err != nil {
+		return answer{}, err
+	}
+	if waiting > 0 {
+		a.text += fmt.Sprintf("No letter is open like that, but %d wait and are tried by themselves: `fenflow dead-letter ls --state waiting` shows them.\n", waiting)
+	}
+	return a, nil
 }
 
 // count says what would be replayed: "the oldest 500 of 1234 open dead letters, of reason …".

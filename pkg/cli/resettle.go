@@ -24,6 +24,8 @@ type resettled struct {
 	PassedOver []string     `json:"passed_over,omitempty"` // discarded, or no notification
 	NotBegun   int          `json:"not_begun"`
 	GoOnSince  string       `json:"go_on_since,omitempty"` // the arrival of the first that was not asked for
+
+	named bool // one by one: whoever named them meant each
 }
 
 func newResettled() *resettled { return &resettled{Open: []openLetter{}, Waiting: []string{}} }
@@ -41,7 +43,7 @@ func (r *resettled) states() string {
 
 func (r *resettled) exit() int {
 	switch {
-	case len(r.Open) > 0:
+	case len(r.Open) > 0 || r.named && len(r.PassedOver) > 0:
 		return problem.ExitRefused
 	case len(r.Waiting) > 0 || r.NotBegun > 0:
 		return problem.ExitUnavailable
@@ -53,6 +55,7 @@ func (r *resettled) exit() int {
 // before the next: it can be stopped between any two.
 func (c *commandLine) resettle(ctx context.Context, api remote, p picked, why string) (answer, error) {
 	r := newResettled()
+	r.named = !p.chosen
 	shown := c.progress("replaying", len(p.ids))
 	defer shown.end()
 	var failed error
@@ -193,6 +196,9 @@ func (c *commandLine) resettledText(r *resettled) string {
 	if len(r.Open) > 0 {
 		text += "\n" + c.grid([]string{"DEAD LETTERS", "COUNT", "FOR EXAMPLE", "DETAIL"}, causes(r.Open)...)
 	}
+	if len(r.PassedOver) > 0 {
+		text += "\nPassed over: " + passedOver(r.PassedOver) + ". Nothing is replayed that is WeChat Pay's answer to a call of ours, or was discarded:\n`fenflow notification show ID` and `fenflow dead-letter show ID` tell which.\n"
+	}
 	if len(r.Waiting) > 0 {
 		text += "\nWhat waits goes on by itself where a worker runs: `fenflow dead-letter ls --state waiting` shows what waits for its order.\n"
 	}
@@ -204,4 +210,14 @@ func (c *commandLine) resettledText(r *resettled) string {
 		text += "\n"
 	}
 	return text
+}
+
+// maxPassedOverTold is as many as a person reads; --json tells all.
+const maxPassedOverTold = 3
+
+func passedOver(ids []string) string {
+	if more := len(ids) - maxPassedOverTold; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(ids[:maxPassedOverTold], ", "), more)
+	}
+	return strings.Join(ids, ", ")
 }

@@ -88,7 +88,7 @@ func (c *commandLine) helpWriter() io.Writer {
 
 func (c *commandLine) root() *cobra.Command {
 	root := c.group("fenflow", "Operate fenflow: status, orders, refunds, dead letters, migrations, configuration, keys")
-	root.Long = "fenflow operates a payment pipeline for WeChat Pay.\n\nExit codes: 0 done, 1 internal error, 2 command line not understood, 3 configuration not usable,\n4 no such thing, 5 refused, 6 not allowed, 7 try again later, 8 migrations are pending."
+	root.Long = "fenflow operates a payment pipeline for WeChat Pay.\n\nMost commands ask a console: the one at " + urlVariable + " (else " + localConsole + "), with the token in\n" + tokenVariable + " or in the file " + tokenFileVariable + ".\n\nExit codes: 0 done, 1 internal error, 2 command line not understood, 3 configuration not usable,\n4 no such thing, 5 refused, 6 not allowed, 7 try again later, 8 migrations are pending."
 	root.SilenceUsage, root.SilenceErrors = true, true
 	flags := root.PersistentFlags()
 	flags.StringVar(&c.file, "config", "", "configuration file (default: "+config.FileVariable+", else fenflow.yaml)")

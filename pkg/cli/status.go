@@ -31,6 +31,7 @@ func (c *commandLine) statusText(s operatorapi.Status) string {
 		waits("unresolved orders", s.Orders),
 		waits("unresolved refunds", s.Refunds),
 		waits("open dead letters", s.Letters),
+		waits("waiting dead letters", s.LettersWaiting),
 		waits("events in the outbox", s.Outbox),
 		[]cell{{"open anomalies"}, {strconv.Itoa(s.AnomaliesOpen)}, {}, {}},
 	)

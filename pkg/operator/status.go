@@ -16,17 +16,18 @@ type Overviews interface {
 }
 
 type statusDocument struct {
-	At            time.Time          `json:"at"`
-	Merchants     []merchantDocument `json:"merchants"`
-	Orders        queueDocument      `json:"orders"`
-	Refunds       queueDocument      `json:"refunds"`
-	Letters       queueDocument      `json:"letters"`
-	Outbox        queueDocument      `json:"outbox"`
-	AnomaliesOpen int                `json:"anomalies_open"`
-	Sweeps        []sweepDocument    `json:"sweeps"`
-	Keys          []keyStatus        `json:"keys,omitempty"`
-	KeysUnknown   string             `json:"keys_unknown,omitempty"`
-	Roles         []roleDocument     `json:"roles"`
+	At             time.Time          `json:"at"`
+	Merchants      []merchantDocument `json:"merchants"`
+	Orders         queueDocument      `json:"orders"`
+	Refunds        queueDocument      `json:"refunds"`
+	Letters        queueDocument      `json:"letters"`
+	LettersWaiting queueDocument      `json:"letters_waiting"`
+	Outbox         queueDocument      `json:"outbox"`
+	AnomaliesOpen  int                `json:"anomalies_open"`
+	Sweeps         []sweepDocument    `json:"sweeps"`
+	Keys           []keyStatus        `json:"keys,omitempty"`
+	KeysUnknown    string             `json:"keys_unknown,omitempty"`
+	Roles          []roleDocument     `json:"roles"`
 }
 
 type merchantDocument struct {
@@ -57,7 +58,7 @@ func (a *API) status(w http.ResponseWriter, c *call) error {
 	}
 	d := statusDocument{
 		At: o.At, Merchants: []merchantDocument{}, Orders: queueOf(o.Orders), Refunds: queueOf(o.Refunds), Letters: queueOf(o.Letters),
-		Outbox: queueOf(o.Outbox), AnomaliesOpen: o.AnomaliesOpen, Sweeps: []sweepDocument{},
+		LettersWaiting: queueOf(o.LettersWaiting), Outbox: queueOf(o.Outbox), AnomaliesOpen: o.AnomaliesOpen, Sweeps: []sweepDocument{},
 	}
 	if d.Roles, err = a.roles(c.Context()); err != nil {
 		return err

@@ -1483,8 +1483,11 @@ type Status struct {
 	KeysUnknown *string `json:"keys_unknown,omitempty"`
 
 	// Letters Unresolved rows, and since when the oldest waits. Letters count those that need an operator (open).
-	Letters   Queue `json:"letters"`
-	Merchants []struct {
+	Letters Queue `json:"letters"`
+
+	// LettersWaiting Unresolved rows, and since when the oldest waits. Letters count those that need an operator (open).
+	LettersWaiting Queue `json:"letters_waiting"`
+	Merchants      []struct {
 		Gear  StatusMerchantsGear `json:"gear"`
 		Mchid string              `json:"mchid"`
 	} `json:"merchants"`

@@ -221,12 +221,13 @@ type QueueAge struct {
 
 // Overview is one screen of what matters, as of one moment.
 type Overview struct {
-	At            time.Time
-	Gears         map[MchID]Gear // of the merchants that were judged
-	Orders        QueueAge       // unresolved
-	Refunds       QueueAge       // unresolved
-	Letters       QueueAge       // that need an operator
-	Outbox        QueueAge
-	AnomaliesOpen int
-	Sweeps        map[string]time.Time // when a sweep of each kind last began
+	At             time.Time
+	Gears          map[MchID]Gear // of the merchants that were judged
+	Orders         QueueAge       // unresolved
+	Refunds        QueueAge       // unresolved
+	Letters        QueueAge       // that need an operator
+	LettersWaiting QueueAge       // that are tried by themselves
+	Outbox         QueueAge
+	AnomaliesOpen  int
+	Sweeps         map[string]time.Time // when a sweep of each kind last began
 }

@@ -78,6 +78,8 @@ type overviewRow struct {
 	RefundRows  int          `db:"refund_rows"`
 	Letters     sql.NullTime `db:"letters"`
 	LetterRows  int          `db:"letter_rows"`
+	Waiting     sql.NullTime `db:"waiting"`
+	WaitingRows int          `db:"waiting_rows"`
 	Outbox      sql.NullTime `db:"outbox"`
 	OutboxRows  int          `db:"outbox_rows"`
 	AnomalyRows int          `db:"anomaly_rows"`
@@ -89,6 +91,7 @@ func (r *overviewRow) overview() pay.Overview {
 	}
 	return pay.Overview{
 		At: instant(r.At), Orders: age(r.OrderRows, r.Orders), Refunds: age(r.RefundRows, r.Refunds),
-		Letters: age(r.LetterRows, r.Letters), Outbox: age(r.OutboxRows, r.Outbox), AnomaliesOpen: r.AnomalyRows,
+		Letters: age(r.LetterRows, r.Letters), LettersWaiting: age(r.WaitingRows, r.Waiting),
+		Outbox: age(r.OutboxRows, r.Outbox), AnomaliesOpen: r.AnomalyRows,
 	}
 }

@@ -37,6 +37,7 @@ func TestOverview_measures_what_waits(t *testing.T) {
 	require.Equal(t, pay.QueueAge{Count: 2, OldestAt: noon.Add(-time.Hour)}, got.Orders)
 	require.Equal(t, pay.QueueAge{Count: 2, OldestAt: noon}, got.Refunds, "the wish and the policy's")
 	require.Equal(t, pay.QueueAge{Count: 1, OldestAt: noon}, got.Letters, "one that waits needs nobody")
+	require.Equal(t, pay.QueueAge{Count: 1, OldestAt: noon.Add(-time.Hour)}, got.LettersWaiting)
 	require.Equal(t, pay.QueueAge{Count: b.count(`SELECT count(*) FROM outbox`), OldestAt: noon}, got.Outbox)
 	require.Equal(t, b.count(`SELECT count(*) FROM anomalies`), got.AnomaliesOpen)
 	require.WithinDuration(t, time.Now(), got.Sweeps["tick"], time.Minute)

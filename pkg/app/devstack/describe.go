@@ -16,7 +16,7 @@ func (s *Stack) describe() {
 		{"stand-in WeChat Pay", s.SimulatorURL() + "/  (open it in a browser: orders, with a Pay button)"},
 		{"metrics", httpURL(s.ports.admin) + "/metrics (ingest), " + httpURL(s.ports.workerAdmin) + "/metrics (worker)"},
 		{"NATS", s.NATSURL() + "  user subscriber, password " + s.passwords["subscriber"]},
-		{"NATS accounts", s.AccountsFile() + "  (after a change: kill -HUP the pid of nats, below)"},
+		{"NATS accounts", s.AccountsFile() + "  (after a change: kill -HUP the pid of nats, below; twice, a second apart)"},
 		{"PostgreSQL", s.postgres.URL(databaseName)},
 		{"Redis", s.redis.URL()},
 		{"configuration", s.options.path("merchant", "fenflow.yaml")},
