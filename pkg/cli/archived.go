@@ -55,7 +55,7 @@ func (c *commandLine) pickArchived(ctx context.Context, api remote, f *archiveFl
 	var p picked
 	seen := map[operatorapi.DeliveryID]bool{}
 	for _, text := range args {
-		id, err := parseDeliveryID(text)
+		id, err := archivedID(text)
 		if err != nil {
 			return picked{}, err
 		}

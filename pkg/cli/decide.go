@@ -43,7 +43,7 @@ func (c *commandLine) decides(use, short string, request func(server, id, mchid 
 			Kind: given[operatorapi.AnomalyKind](which.kind.word), OutRefundNo: given[string](which.refundNo), Reason: why,
 		})))
 		if err != nil {
-			return answer{}, err
+			return answer{}, noPayment(id, err)
 		}
 		return answer{document: raw, text: decisionText(&d)}, nil
 	})
