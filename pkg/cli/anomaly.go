@@ -98,7 +98,8 @@ func (c *commandLine) anomalyShow() *cobra.Command {
 	return show
 }
 
-var transactionShape = regexp.MustCompile(`^[0-9]{28}$`)
+// transactionShape is of WeChat Pay's own numbers, of now and of old.
+var transactionShape = regexp.MustCompile(`^(4200.*|[0-9]{28})$`)
 
 // noPayment says where a payment's own number is found, to whom another one was
 // given.
