@@ -8,6 +8,8 @@ import (
 	"os/signal"
 	"syscall"
 
+	"golang.org/x/term"
+
 	"github.com/fenflow/fenflow/pkg/app/boot"
 	"github.com/fenflow/fenflow/pkg/app/console"
 	"github.com/fenflow/fenflow/pkg/cli"
@@ -34,7 +36,5 @@ func somebody(f *os.File) io.Reader {
 }
 
 // isTerminal: what shows characters to somebody, rather than keeps them.
-func isTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
+// /dev/null is a character device, too, and nobody.
+func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

@@ -3,11 +3,14 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"regexp"
 
 	"github.com/spf13/cobra"
 
 	"github.com/fenflow/fenflow/pkg/operatorapi"
 	"github.com/fenflow/fenflow/pkg/pay"
+	"github.com/fenflow/fenflow/pkg/problem"
 )
 
 func (c *commandLine) anomaly() *cobra.Command {
@@ -87,12 +90,25 @@ func (c *commandLine) anomalyShow() *cobra.Command {
 			Mchid: given[string](which.mchid), Kind: given[operatorapi.AnomalyKind](which.kind.word), OutRefundNo: given[string](which.refundNo),
 		})))
 		if err != nil {
-			return answer{}, err
+			return answer{}, noPayment(id, err)
 		}
 		return answer{document: raw, text: c.anomalyText(&s)}, nil
 	})
 	which.add(show)
 	return show
+}
+
+// transactionShape is of WeChat Pay's own numbers, of now and of old.
+var transactionShape = regexp.MustCompile(`^(4200.*|[0-9]{28})$`)
+
+// noPayment says where a payment's own number is found, to whom another one was
+// given.
+func noPayment(number string, err error) error {
+	var refused *refusal
+	if errors.As(err, &refused) && refused.problem.Kind == problem.UnknownAnomaly && refused.problem.Detail == "" && !transactionShape.MatchString(number) {
+		refused.problem.NextStep = "Anomalies are named by WeChat Pay's transaction_id: `fenflow order show " + plain(quoted(number)) + "` tells it."
+	}
+	return err
 }
 
 func (c *commandLine) anomalyText(s *operatorapi.AnomalyStory) string {

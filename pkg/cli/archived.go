@@ -55,7 +55,7 @@ func (c *commandLine) pickArchived(ctx context.Context, api remote, f *archiveFl
 	var p picked
 	seen := map[operatorapi.DeliveryID]bool{}
 	for _, text := range args {
-		id, err := parseDeliveryID(text)
+		id, err := archivedID(text)
 		if err != nil {
 			return picked{}, err
 		}
@@ -92,6 +92,11 @@ func (c *commandLine) archivedSince(ctx context.Context, api remote, f *archiveF
 	until, err := parseSince(f.until, now)
 	if err != nil {
 		return picked{}, problem.Newf(problem.Usage, "--until %q: must be a span such as 90m, 2h or 3d, or an instant such as 2026-03-01T08:00:00Z", f.until)
+	}
+	if until != nil && !since.Before(*until) {
+		e := problem.Newf(problem.Usage, "--until %s is not after --since %s: nothing lies between", plain(f.until), plain(f.since))
+		e.NextStep = "Spans count back from now: --since 2h --until 1h is the hour before the last."
+		return picked{}, e
 	}
 	p := picked{chosen: true, said: strings.Join(cell{
 		labelled("of merchant", &f.mchid), "since " + since.Format(time.RFC3339Nano), before(until),

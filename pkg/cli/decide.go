@@ -47,7 +47,7 @@ func (c *commandLine) decides(use, short, does string, request func(server, id, 
 			Kind: given[operatorapi.AnomalyKind](which.kind.word), OutRefundNo: given[string](which.refundNo), Reason: why,
 		})))
 		if err != nil {
-			return answer{}, err
+			return answer{}, noPayment(id, err)
 		}
 		return answer{document: raw, text: decisionText(&d)}, nil
 	})

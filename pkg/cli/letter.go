@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -101,6 +102,16 @@ func (c *commandLine) letterShow() *cobra.Command {
 	})
 	show.Flags().StringVar(&body, "body", "", "write the bytes, as they arrived, into this new file; - is stdout")
 	return show
+}
+
+// archivedID is the delivery id of any message, a dead letter or not.
+func archivedID(text string) (operatorapi.DeliveryID, error) {
+	id, err := parseDeliveryID(text)
+	var e *problem.Error
+	if errors.As(err, &e) {
+		e.NextStep = "`fenflow notification ls` lists messages with their delivery ids; `fenflow order show` finds an order's."
+	}
+	return id, err
 }
 
 func parseDeliveryID(text string) (operatorapi.DeliveryID, error) {

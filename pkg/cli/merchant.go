@@ -26,7 +26,7 @@ The latest stored notifications are verified and decrypted once more, as of thei
 rehearse a change on the same messages: --without takes a key away, --only keeps one kind, --with adds a public key that
 is not configured yet (its file stays here, the public key is sent). Nothing is changed.
 
-Exit codes: 0 all would pass, 5 something would fail: each ✗ says what, and what to do`
+Exit codes: 0 all would pass, 5 something would fail: each ✗ says what, and what to do, 7 WeChat Pay did not answer --live`
 
 func (c *commandLine) merchant() *cobra.Command {
 	return c.group("merchant", "List merchants with their keys; check them, and rehearse a change", c.merchantLs(), c.merchantCheck())
@@ -103,8 +103,11 @@ func (c *commandLine) merchantCheck() *cobra.Command {
 			return answer{}, err
 		}
 		a := answer{document: raw, text: c.checkText(&r)}
-		if !r.Ok {
+		switch {
+		case !r.Ok:
 			a.exit = problem.ExitRefused
+		case r.Live != nil && !r.Live.Accepted: // WeChat Pay did not answer
+			a.exit = problem.ExitUnavailable
 		}
 		return a, nil
 	})

@@ -69,7 +69,7 @@ func shortKey(id string) string {
 func (c *commandLine) notificationShow() *cobra.Command {
 	var body string
 	show := c.asks("show ID", "Show a message, which key verified it and what it did; --body gives its bytes", cobra.ExactArgs(1), func(ctx context.Context, api remote, args []string) (answer, error) {
-		id, err := parseDeliveryID(args[0])
+		id, err := archivedID(args[0])
 		if err != nil {
 			return answer{}, err
 		}

@@ -83,7 +83,9 @@ func (c *commandLine) refundText(s *operatorapi.RefundStory) string {
 	if len(s.Attempts) > 0 {
 		var rows [][]cell
 		for i := range s.Attempts {
-			rows = append(rows, attemptRow(&s.Attempts[i]))
+			a := &s.Attempts[i]
+			held := s.Next != nil && value(s.Next.Held) && a.Number == s.AttemptsMade
+			rows = append(rows, attemptRow(a, held))
 		}
 		said += "\n" + c.grid([]string{"ATTEMPT", "UTC", "OUTCOME", "MORE"}, rows...)
 	}
@@ -150,15 +152,19 @@ func nextCall(n *operatorapi.RefundNext) string {
 	if value(n.Held) {
 		return "at this moment: " + word
 	}
-	return word + " at " + instant(n.At)
+	return "to be " + word + " at " + instant(n.At)
 }
 
-func attemptRow(a *operatorapi.Attempt) []cell {
+// attemptRow tells of a call; held: somebody is at the refund, and may be making it.
+func attemptRow(a *operatorapi.Attempt, held bool) []cell {
 	more := cell{value(a.Code), labelled("request id", a.RequestID)}
 	if a.Status != nil {
 		more = append(cell{"HTTP " + strconv.Itoa(*a.Status)}, more...)
 	}
-	if a.FinishedAt == nil {
+	switch {
+	case a.FinishedAt == nil && held:
+		more = append(more, "under way")
+	case a.FinishedAt == nil:
 		more = append(more, "nobody came back from it")
 	}
 	return []cell{{strconv.Itoa(a.Number)}, {fine(a.StartedAt)}, {a.Outcome}, more}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fenflow/fenflow/pkg/operatorapi"
+	"github.com/fenflow/fenflow/pkg/pay"
 	"github.com/fenflow/fenflow/pkg/problem"
 )
 
@@ -17,7 +18,9 @@ const refundCreateLong = `Give money back: one refund, under a number that you c
 Every rule of a shop's refund holds: the parts of a payment together are at most what was paid, at most 50 of them, a minute
 apart. The same number with the same order, payment, amount and --buyer-reason is the same refund, however often and from
 whichever side it is asked for; anything else under it is refused. After an error run the same command again; never take a
-new number because an answer did not come. --reason is for the audit log and no part of the refund`
+new number because an answer did not come. --reason is for the audit log and no part of the refund.
+
+Exit codes: 0 the refund stands, 5 it has failed or is closed, it was refused, or you declined`
 
 func (c *commandLine) refundCreate() *cobra.Command {
 	var how money
@@ -36,10 +39,19 @@ func (c *commandLine) refundCreate() *cobra.Command {
 		if meant, err := c.sure(ctx, what, yes); err != nil || !meant {
 			return declined(), err
 		}
-		return c.refundNow(api.ask(ctx)(operatorapi.NewRequestRefundRequest(api.base(), operatorapi.RefundRequest{
+		s, raw, err := document[operatorapi.RefundStory](api.ask(ctx)(operatorapi.NewRequestRefundRequest(api.base(), operatorapi.RefundRequest{
 			OutRefundNo: args[0], OutTradeNo: given[string](order), TransactionID: given[string](transaction), Mchid: given[string](mchid),
 			AmountFen: int64(fen), BuyerReason: given[string](toBuyer), Reason: why,
 		})))
+		if err != nil {
+			return answer{}, err
+		}
+		a := answer{document: raw, text: refundNowText(&s)}
+		if ended := pay.RefundState(s.Refund.State); ended == pay.RefundFailed || ended == pay.RefundClosed {
+			a.text += "Nothing goes back under this number: take a new number if it is still wanted.\n"
+			a.exit = problem.ExitRefused
+		}
+		return a, nil
 	})
 	create.Long = refundCreateLong
 	how.flags(create)
@@ -70,6 +82,10 @@ func (c *commandLine) refundNow(raw json.RawMessage, err error) (answer, error) 
 	if err != nil {
 		return answer{}, err
 	}
+	return answer{document: raw, text: refundNowText(&s)}, nil
+}
+
+func refundNowText(s *operatorapi.RefundStory) string {
 	r := &s.Refund
 	text := fmt.Sprintf("Refund %s of %s of order %s, merchant %s, is %s", plain(r.OutRefundNo), both(r.AmountFen, r.Currency), plain(r.OutTradeNo), plain(r.Mchid), plain(string(r.State)))
 	if code := value(r.FailureCode); code != "" {
@@ -79,7 +95,7 @@ func (c *commandLine) refundNow(raw json.RawMessage, err error) (answer, error) 
 	if s.Next != nil {
 		text += "Next: " + plain(nextCall(s.Next)) + "; " + plain(s.Next.Why) + ".\n"
 	}
-	return answer{document: raw, text: text}, nil
+	return text
 }
 
 func (c *commandLine) refundRetry() *cobra.Command {

@@ -26,6 +26,9 @@ func (r *refusal) Error() string { return r.problem.Error() }
 // Unwrap lets the kind be found.
 func (r *refusal) Unwrap() error { return r.problem }
 
+// nothingThere is what every API of ours says of a path that it does not have.
+const nothingThere = "there is nothing at this address"
+
 // refused turns the API's problem into ours: the same code, and a next step
 // for somebody at a command line.
 func (r remote) refused(resp *http.Response, body json.RawMessage) error {
@@ -52,6 +55,10 @@ func (r remote) refused(resp *http.Response, body json.RawMessage) error {
 	}
 	if better := nextStep(e.Kind); better != "" {
 		e.NextStep = better
+	}
+	if e.Kind == problem.NotFound && e.Detail == nothingThere {
+		e.Detail = r.url + " has no such address: it is another API than the operators', or an older console"
+		e.NextStep = howToFindConsole
 	}
 	seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
 	if e.Kind == problem.TooManyRequests && seconds > 0 {
@@ -85,6 +92,8 @@ func nextStep(kind problem.Kind) string {
 	return map[problem.Kind]string{
 		problem.TokenRejected: howToGetToken + " `fenflow token ls` lists those there are.",
 		problem.Invalid:       "Correct the flags or arguments of these names, and run the command again.",
+
+		problem.BrokerUnavailable: "Check NATS and its stream limits; then run the command again.",
 
 		problem.OrderPaid:         "A paid order cannot be closed. Deliver it, or give the money back with `fenflow refund create`.",
 		problem.NotPaid:           "Ask WeChat Pay with `fenflow order check`. Money that is held for an operator is named by its payment: --transaction.",

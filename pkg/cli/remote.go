@@ -39,6 +39,8 @@ const maxAnswerBytes = 64 << 20
 
 const howToGetToken = "Set " + tokenVariable + " (or " + tokenFileVariable + ", a file that holds it) to an operator's token: `fenflow token create NAME --role read` makes one."
 
+const howToFindConsole = "Set " + urlVariable + " or --url to where `fenflow console` listens (listen.console)."
+
 // remote is the operators' API at one address.
 type remote struct {
 	url    string
@@ -104,7 +106,7 @@ func (c *commandLine) consoleURL() (string, error) {
 func badSetting(kind problem.Kind, origin, message string) error {
 	return &problem.Error{
 		Kind: kind, Fields: []problem.Field{{Field: origin, Message: message}},
-		NextStep: "Set " + urlVariable + " or --url to where `fenflow console` listens (listen.console).",
+		NextStep: howToFindConsole,
 	}
 }
 
@@ -115,7 +117,9 @@ func (c *commandLine) operatorToken() (string, error) {
 	if token == "" && file != "" {
 		raw, err := os.ReadFile(file)
 		if err != nil {
-			return "", problem.Wrap(problem.SecretUnreadable, err, tokenFileVariable)
+			e := problem.Wrap(problem.SecretUnreadable, err, tokenFileVariable)
+			e.NextStep = "Name a file in " + tokenFileVariable + " that this user may read and that holds an operator's token, or set " + tokenVariable + " instead."
+			return "", e
 		}
 		token, origin = string(raw), tokenFileVariable
 	} else if file != "" {
@@ -209,6 +213,6 @@ func (r remote) stranger(resp *http.Response) error {
 		return e
 	}
 	e := problem.Newf(problem.Config, "%s answers %s, and not as a console does", r.url, plain(resp.Status))
-	e.NextStep = "Set " + urlVariable + " or --url to where `fenflow console` listens (listen.console)."
+	e.NextStep = howToFindConsole
 	return e
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -73,6 +74,9 @@ func (c *commandLine) watched(last seenStory, until string, late bool, timeout t
 		return answer{streamed: true}, nil
 	case late:
 		e := problem.Newf(problem.Unavailable, "order %s is %s after %s", plain(last.Order.OutTradeNo), plain(state), timeout)
+		if awaited := last.awaited(); until == "" && len(awaited) > 0 {
+			e.Detail += ", and still to come: " + strings.Join(awaited, "; ")
+		}
 		e.NextStep = "Run the same command again to go on watching; `fenflow order check` asks WeChat Pay now."
 		return answer{}, e
 	case last.atEnd():
@@ -111,23 +115,25 @@ type seenStory struct {
 	Timeline []json.RawMessage    `json:"timeline"`
 }
 
-// atEnd says whether anything more is to come by itself.
+// atEnd says whether nothing more is to come by itself.
 func (s *seenStory) atEnd() bool {
-	if pay.OrderState(s.Order.State).Open() {
-		return false
-	}
+	return !pay.OrderState(s.Order.State).Open() && len(s.awaited()) == 0
+}
+
+// awaited is what is still to come, beside the end of the order itself.
+func (s *seenStory) awaited() (all []string) {
 	for i := range s.Refunds {
-		if pay.RefundState(s.Refunds[i].State).Unresolved() {
-			return false
+		if r := &s.Refunds[i]; pay.RefundState(r.State).Unresolved() {
+			all = append(all, plain("the end of refund "+r.OutRefundNo+", which is "+string(r.State)))
 		}
 	}
 	for _, raw := range s.Timeline {
 		var m operatorapi.Moment
 		if json.Unmarshal(raw, &m) == nil && m.Kind == operatorapi.MomentKindEvent && m.PublishedAt == nil {
-			return false
+			all = append(all, plain("event "+m.What+", which is not published"))
 		}
 	}
-	return true
+	return all
 }
 
 // watcher looks at one story again and again.

@@ -204,3 +204,14 @@ func TestAmount_is_exact_and_means_one_thing(t *testing.T) {
 	require.EqualValues(t, 1200, m.fen)
 	require.Equal(t, "8.80 CNY (880 fen)", both(880, "CNY"))
 }
+
+func TestWatch_names_what_is_still_to_come(t *testing.T) {
+	t.Parallel()
+	paid := story("paid", "event order.paid")
+	paid.Refunds = []operatorapi.Refund{{OutRefundNo: "R1", State: "processing"}, {OutRefundNo: "R2", State: "succeeded"}}
+	_, err := (&commandLine{}).watched(paid, "", true, 2*time.Second)
+	require.ErrorContains(t, err, "order T-000001 is paid after 2s, and still to come: the end of refund R1, which is processing")
+	require.NotContains(t, err.Error(), "R2")
+	_, err = (&commandLine{}).watched(paid, "closed", true, 2*time.Second)
+	require.NotContains(t, err.Error(), "still to come", "a state was awaited")
+}

@@ -135,13 +135,32 @@ func (s *Service) goOnClosing(ctx context.Context, o pay.Order, why error) (endi
 		return ending{}, fmt.Errorf("request close: %w", err)
 	}
 	s.Waker.WakeOrder(ctx, o.MchID, o.OutTradeNo)
-	detail := "WeChat Pay has not said yet that the order is closed: it may still be paid"
-	if wechatpay.ClassOf(why) == wechatpay.ClassConfig {
+	detail, next := "WeChat Pay has not said yet that the order is closed: it may still be paid", "Repeat the same request; fenflow goes on closing by itself."
+	switch {
+	case wechatpay.IsNotExist(why):
+		detail, next = unknownThere(o, why)
+	case wechatpay.ClassOf(why) == wechatpay.ClassConfig:
 		detail = "WeChat Pay refuses this merchant's calls until an operator has put something right: " + nameOf(why)
 	}
 	p := problem.Wrap(problem.Unavailable, why, detail)
-	p.NextStep = "Repeat the same request; fenflow goes on closing by itself."
+	p.NextStep = next
 	return failed(pay.CommandUnavailable, p), nil
+}
+
+// unknownThere tells of an order that WeChat Pay does not know. To repeat the
+// close does not end it: the reconciler does, a while after its expiry, because
+// its prepay call may still be on the way.
+func unknownThere(o pay.Order, why error) (detail, next string) {
+	detail = "WeChat Pay does not know the order (" + nameOf(why) + ")"
+	if o.State != pay.OrderCreated {
+		return detail + ", though it gave a credential to pay it with: it may still be paid", "Look for the order in the merchant platform; fenflow goes on closing by itself."
+	}
+	expiry := "its expiry"
+	if !o.ExpiresAt.IsZero() {
+		expiry += " at " + o.ExpiresAt.UTC().Format(time.RFC3339)
+	}
+	return detail + ": it is not closed before its prepay call can no longer be on the way there",
+		"Nothing to do: if WeChat Pay still does not know the order ten minutes after " + expiry + ", it fails by itself."
 }
 
 func notConfigured(mchid pay.MchID) *problem.Error {

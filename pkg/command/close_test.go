@@ -160,6 +160,8 @@ func TestClose_an_order_that_WeChat_Pay_never_saw_is_closed_there_all_the_same(t
 	result, _ := b.execute(b.shut("T00000001"))
 	require.Equal(t, http.StatusServiceUnavailable, result.Status, string(result.Body))
 	require.Equal(t, 1, b.wire.count("close"), "its prepay call may still be on the way")
+	require.Contains(t, string(result.Body), "WeChat Pay does not know the order (404 ORDER_NOT_EXIST")
+	require.Contains(t, string(result.Body), "ten minutes after its expiry at 20")
 	require.Equal(t, pay.OrderCreated, b.order("T00000001").State)
 	require.False(t, b.order("T00000001").CloseRequestedAt.IsZero())
 }

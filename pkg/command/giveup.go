@@ -40,7 +40,11 @@ func (s *Service) giveUpRefund(ctx context.Context, cmd pay.Command) (ending, er
 		return *refunded(refund.Refund, statusKnown), nil
 	}
 	if why := pay.WhyNotGiveUp(refund.Refund, refund.Attempts, refund.At, s.Quarantine); why != "" {
-		return notGivenUp(why), nil
+		end := notGivenUp(why)
+		if !refund.State.Unresolved() {
+			end.problem.NextStep = "Nothing is left to give up: the refund has ended. `fenflow refund show` tells how."
+		}
+		return end, nil
 	}
 	missing, end, err := s.askForRefund(ctx, refund.Refund)
 	if end != nil || err != nil {

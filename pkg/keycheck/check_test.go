@@ -248,7 +248,9 @@ func TestCheck_asks_WeChat_Pay_whether_it_takes_the_merchants_key(t *testing.T) 
 	require.Nil(t, s.check(keycheck.Question{}).Live, "only where it is asked for")
 
 	wechat.Close()
-	require.False(t, s.check(keycheck.Question{Live: true}).OK)
+	r = s.check(keycheck.Question{Live: true})
+	require.False(t, r.Live.Accepted)
+	require.Contains(t, found(r, "live", keycheck.LevelNote)[0], "WeChat Pay did not answer: ", "which says nothing about the keys")
 }
 
 func TestCheck_tells_a_key_that_WeChat_Pay_does_not_take(t *testing.T) {

@@ -1,10 +1,12 @@
 package keycheck
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/fenflow/fenflow/pkg/merchant"
@@ -14,6 +16,8 @@ import (
 
 // liveWithin leaves the console time for the rest.
 const liveWithin = 4 * time.Second
+
+var errNoAnswer = errors.New("no answer")
 
 // probe asks WeChat Pay about a number that no order ever had. The answer "no
 // such order" is only given to whoever signed rightly, and nothing is changed
@@ -64,6 +68,12 @@ func judge(err error) *Live {
 		if !refused.Verified {
 			live.Detail += "; its answer was not signed, as a refusal need not be"
 		}
+	case refused.Status >= http.StatusInternalServerError:
+		live.away = true
+		live.Detail = strings.TrimSpace(fmt.Sprintf("WeChat Pay did not answer: %d %s", refused.Status, refused.Code))
+	case refused.Status == 0 && refused.Class == wechatpay.ClassUnknown:
+		live.away = true
+		live.Detail = "WeChat Pay did not answer: " + cmp.Or(errors.Unwrap(refused), errNoAnswer).Error()
 	case refused.Status == http.StatusUnauthorized:
 		live.Detail = fmt.Sprintf("WeChat Pay answers 401 %s: it does not take the merchant's signature", refused.Code)
 	case refused.Status != 0:

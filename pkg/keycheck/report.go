@@ -139,6 +139,8 @@ type Live struct {
 	AnsweredWith string `json:"answered_with,omitempty"` // the key that signed the answer
 	RequestID    string `json:"request_id,omitempty"`
 	Detail       string `json:"detail"`
+
+	away bool // WeChat Pay gave no answer, which says nothing about the keys
 }
 
 // The levels of findings.

@@ -36,12 +36,13 @@ func whyNext(r pay.RefundMoment) string {
 		return "it is sent for the first time; parts of one payment go a minute apart"
 	}
 	latest := slices.MaxFunc(r.Attempts, func(a, b pay.Attempt) int { return cmp.Compare(a.Number, b.Number) })
-	return whyAfter(latest, r.CheckAPI)
+	return whyAfter(latest, r.CheckAPI, r.Held)
 }
 
 // whyAfter is what becomes of a refund that WeChat Pay is not known to have, by
-// how the latest call ended.
-func whyAfter(latest pay.Attempt, call pay.API) string {
+// how the latest call ended. held: somebody is at the refund, and a call that has
+// not ended may be theirs.
+func whyAfter(latest pay.Attempt, call pay.API, held bool) string {
 	then := "WeChat Pay is asked whether it has it, and if not it is sent again"
 	if call == pay.APIRefund {
 		then = "it is sent again, with the same number and bytes"
@@ -57,7 +58,10 @@ func whyAfter(latest pay.Attempt, call pay.API) string {
 		return "WeChat Pay accepted it; it is asked until it knows the refund"
 	case pay.AttemptUnknown:
 	}
-	if latest.FinishedAt.IsZero() {
+	switch {
+	case latest.FinishedAt.IsZero() && held:
+		return fmt.Sprintf("attempt %d is under way; if nobody comes back from it, %s", latest.Number, then)
+	case latest.FinishedAt.IsZero():
 		return fmt.Sprintf("nobody came back from attempt %d yet; %s", latest.Number, then)
 	}
 	return fmt.Sprintf("the outcome of attempt %d is not known; %s", latest.Number, then)

@@ -686,6 +686,7 @@ type MerchantCheck struct {
 
 	// Live One call to WeChat Pay, signed with the merchant's own key.
 	Live *struct {
+		// Accepted false also where WeChat Pay did not answer, which is a note and no failure
 		Accepted bool `json:"accepted"`
 
 		// AnsweredWith the key that signed the answer
