@@ -287,8 +287,11 @@ func TestReplay_settles_what_can_be_settled_once_and_brings_the_rest_back(t *tes
 	require.Equal(t, 56, s.count(`SELECT count(*) FROM outbox WHERE fact = 'order.paid'`))
 	require.Equal(t, 56, s.count(`SELECT count(DISTINCT out_trade_no) FROM outbox WHERE fact = 'order.paid'`))
 	require.Equal(t, 59, s.count(`SELECT count(DISTINCT subject) FROM audit WHERE action = 'dead_letter.replay' AND actor = 'token:ada'`))
-	require.Equal(t, 56, s.count(`SELECT count(*) FROM audit AS a JOIN dead_letters AS l ON l.mchid = a.mchid AND a.subject = l.delivery_id::text
-		WHERE a.action = 'dead_letter.replay' AND l.state = 'resolved' AND a.detail ->> 'reason' = 'the orders and the key are there'`), "what one of them replayed, the other left alone")
+	// What one of them replayed, the other left alone, unless it was open again by then: a
+	// refund's notice that was tried before its payment was booked.
+	require.Equal(t, 56, s.count(`SELECT count(DISTINCT a.subject) FROM audit AS a JOIN dead_letters AS l ON l.mchid = a.mchid AND a.subject = l.delivery_id::text
+		WHERE a.action = 'dead_letter.replay' AND l.state = 'resolved' AND a.detail ->> 'reason' = 'the orders and the key are there'`))
+	require.Zero(t, s.count(`SELECT count(*) FROM (SELECT subject FROM audit WHERE action = 'dead_letter.replay' GROUP BY subject HAVING count(*) > 2) AS often`))
 
 	// What is open still can be asked for by what is wrong with it. Nothing was waiting for
 	// another ten minutes.
