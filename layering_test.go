@@ -84,7 +84,7 @@ func plan() []room {
 		{name: "cmd/ingest", ours: []string{"pkg/app/ingest", "pkg/app/boot", "pkg/config"}},
 		{name: "cmd/worker", ours: []string{"pkg/app/worker", "pkg/app/boot", "pkg/config"}},
 		{name: "cmd/reconciler", ours: []string{"pkg/app/reconciler", "pkg/app/boot", "pkg/config"}},
-		{name: "cmd/fenflow", ours: []string{"pkg/app/boot", "pkg/app/console", "pkg/app/doctor", "pkg/cli", "pkg/config", "pkg/operator", "pkg/pay", "pkg/problem", "pkg/store"}},
+		{name: "cmd/fenflow", ours: []string{"pkg/app/boot", "pkg/app/console", "pkg/app/doctor", "pkg/cli", "pkg/config", "pkg/operator", "pkg/pay", "pkg/problem", "pkg/store"}, others: []string{"golang.org/x/term"}},
 		{name: "cmd/simulator", ours: []string{"pkg/simulator/..."}, others: []string{"github.com/spf13/cobra"}},
 		{name: "cmd/devstack", ours: []string{"pkg/app/...", "pkg/config"}},
 		{name: "deploy"}, // files that production, devstack and tests share
