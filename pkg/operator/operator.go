@@ -82,8 +82,8 @@ func New(o Options) *API {
 	a.route(r, http.MethodPost, "/operator/v1/dead-letters/{delivery_id}/replay", a.replayLetter)
 	a.route(r, http.MethodPost, "/operator/v1/dead-letter-replays", a.replayLetters)
 	a.route(r, http.MethodGet, "/operator/v1/audit", a.listAudit)
+	// The other nouns list their own routes beside their handlers.
 	a.routeEvents(r)
-	// Each noun lists its own routes beside its handlers.
 	a.routeReplays(r)
 	a.routeAnomalies(r)
 	a.routeSubscribers(r)
