@@ -95,6 +95,15 @@ const (
 	AmbiguousRefund   Kind = "ambiguous_refund"
 )
 
+// Logins of buyers (FEN-4xxx, too).
+const (
+	SnapshotUser  Kind = "snapshot_user"
+	TicketGone    Kind = "ticket_gone"
+	VerifierWrong Kind = "verifier_wrong"
+	AppNotReady   Kind = "app_not_ready"
+	NoProfile     Kind = "no_profile"
+)
+
 // What fenflow leans on (FEN-5xxx).
 const (
 	BrokerUnavailable   Kind = "broker_unavailable"

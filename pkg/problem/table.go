@@ -76,6 +76,11 @@ func Table() []Entry {
 		{RetryRefused, "FEN-4028", "refund cannot be taken up any sooner", "The message says why. `fenflow refund show` tells when it is taken up by itself, and what happens then.", http.StatusConflict, Ack, ExitRefused},
 		{GiveUpRefused, "FEN-4029", "refund cannot be given up: WeChat Pay has it, or may come to have it", "The message says what stands against it. Nothing is lost: the refund goes on by itself, and its money stays set aside. `fenflow refund show` tells what happens next.", http.StatusConflict, Ack, ExitRefused},
 		{AmbiguousRefund, "FEN-4030", "number means several refunds", "Ask again for one of `candidates`: its out_refund_no, with its `mchid`.", http.StatusConflict, Ack, ExitRefused},
+		{SnapshotUser, "FEN-4031", "WeChat shows the page as a preview only", "Open the full page in WeChat (使用完整服务 at the bottom of the preview), and log in there.", http.StatusForbidden, Ack, ExitDenied},
+		{TicketGone, "FEN-4032", "login ticket is used or has run out", "Begin the login again: a ticket works once, within 60 seconds.", http.StatusGone, Ack, ExitDenied},
+		{VerifierWrong, "FEN-4033", "login was begun by another page", "Begin the login again in this page, and post the `verifier` that its `challenge` was made from. Somebody else's ticket is of no use.", http.StatusForbidden, Ack, ExitDenied},
+		{AppNotReady, "FEN-4034", "nobody can log in through this app at the moment", "For the operator: the worker's log has WeChat's errcode. Compare `secret_file` of the app with its AppSecret (40125, 40001), and put the worker's address into the app's IP allow-list (40164).", http.StatusServiceUnavailable, Ack, ExitConfig},
+		{NoProfile, "FEN-4035", "WeChat tells nothing about this buyer", "Send the buyer through a login with `scope=snsapi_userinfo`; a mini program posts `encrypted_data` or `phone_code` with its login.", http.StatusConflict, Ack, ExitRefused},
 
 		{BrokerUnavailable, "FEN-5001", "NATS cannot be reached, or is full or slow", "Check NATS and its stream limits; nothing was acknowledged, so WeChat Pay and shops repeat.", http.StatusServiceUnavailable, Retry, ExitUnavailable},
 		{DatabaseUnavailable, "FEN-5002", "PostgreSQL cannot be reached", "Check PostgreSQL and `postgres.url`; messages wait in NATS meanwhile.", http.StatusServiceUnavailable, Retry, ExitUnavailable},
