@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/base64"
 	"encoding/json"
 	"log/slog"
@@ -52,6 +53,7 @@ type stage struct {
 	t       *testing.T
 	clock   *testkit.Clock
 	books   *store.Store
+	sql     *sql.DB
 	service *login.Service
 	verify  *session.Verifier
 	log     *lines
@@ -97,9 +99,15 @@ func setup(t *testing.T) *stage {
 	}
 	s.apps[poor] = login.App{ID: poor, MchID: shop, Kind: merchant.KindMiniProgram}
 	var err error
-	s.books, err = store.Open(t.Context(), store.Config{URL: testkit.Database(t, "login", migrate), MaxConns: 12, Name: "login test"})
+	url := testkit.Database(t, "login", migrate)
+	s.books, err = store.Open(t.Context(), store.Config{URL: url, MaxConns: 12, Name: "login test"})
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.books.Close()) })
+	s.sql, err = sql.Open("postgres", url)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.NoError(t, s.books.Close())
+		require.NoError(t, s.sql.Close())
+	})
 	var address string
 	s.platform, address = newPlatform(t)
 	log := slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -188,13 +196,12 @@ func (s *stage) account(id pay.AccountID) pay.Account {
 	return a
 }
 
-func (s *stage) nobodyIsKnown(openid pay.OpenID, appid pay.AppID) {
+// nobodyIsKnown looks into the database: no account and no identity of this openid.
+func (s *stage) nobodyIsKnown(openid pay.OpenID) {
 	s.t.Helper()
-	id, err := s.books.Arrive(s.t.Context(), pay.Arrival{MchID: shop, AppID: appid, OpenID: openid, At: s.clock.Now()})
-	require.NoError(s.t, err)
-	a := s.account(id)
-	require.Equal(s.t, noon, a.CreatedAt)
-	require.Empty(s.t, a.Nickname+a.Phone+string(a.UnionID))
+	var n int
+	require.NoError(s.t, s.sql.QueryRowContext(s.t.Context(), `SELECT count(*) FROM identities WHERE openid = $1`, string(openid)).Scan(&n))
+	require.Zero(s.t, n)
 }
 
 func requireKind(t *testing.T, kind problem.Kind, err error) {

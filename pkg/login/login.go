@@ -102,28 +102,36 @@ func (q Question) check(app App) error {
 	var wrong []problem.Field
 	say := func(field, message string) { wrong = append(wrong, problem.Field{Field: field, Message: message}) }
 	if byTicket(app.Kind) {
-		if q.Code != "" {
-			say("code", fmt.Sprintf("a %s logs in at /wx/oauth/%s/start; post the ticket that comes back", app.Kind, app.ID))
-		}
-		if q.Ticket == "" {
-			say("ticket", "it is missing")
-		}
-		if !verifierShape.MatchString(q.Verifier) {
-			say("verifier", "it must have 43 to 128 of 0-9 A-Z a-z . _ ~ -")
-		}
+		q.checkTicket(app, say)
 	} else {
-		if q.Ticket != "" || q.Verifier != "" {
-			say("ticket", fmt.Sprintf("a %s logs in with a code", app.Kind))
-		}
-		if q.Code == "" {
-			say("code", "it is missing: wx.login in a mini program, SendAuth in an app gives one")
-		}
+		q.checkCode(app, say)
 	}
 	q.checkExtras(app, say)
 	if len(wrong) > 0 {
 		return problem.InvalidFields(wrong...)
 	}
 	return nil
+}
+
+func (q Question) checkTicket(app App, say func(field, message string)) {
+	if q.Code != "" {
+		say("code", fmt.Sprintf("a %s logs in at /wx/oauth/%s/start; post the ticket that comes back", app.Kind, app.ID))
+	}
+	if q.Ticket == "" {
+		say("ticket", "it is missing")
+	}
+	if !verifierShape.MatchString(q.Verifier) {
+		say("verifier", "it must have 43 to 128 of 0-9 A-Z a-z . _ ~ -")
+	}
+}
+
+func (q Question) checkCode(app App, say func(field, message string)) {
+	if q.Ticket != "" || q.Verifier != "" {
+		say("ticket", fmt.Sprintf("a %s logs in with a code", app.Kind))
+	}
+	if q.Code == "" {
+		say("code", "it is missing: wx.login in a mini program, SendAuth in an app gives one")
+	}
 }
 
 // checkExtras: what comes in two parts comes whole, and from mini programs alone.
@@ -137,9 +145,9 @@ func (q Question) checkExtras(app App, say func(field, message string)) {
 	if isMiniProgram(app) {
 		return
 	}
-	for field, value := range map[string]string{"phone_code": q.PhoneCode, "encrypted_data": q.EncryptedData, "raw_data": q.RawData} {
-		if value != "" {
-			say(field, "only a mini program has it")
+	for _, extra := range []struct{ field, value string }{{"phone_code", q.PhoneCode}, {"encrypted_data", q.EncryptedData}, {"raw_data", q.RawData}} {
+		if extra.value != "" {
+			say(extra.field, "only a mini program has it")
 		}
 	}
 }

@@ -36,6 +36,7 @@ type platform struct {
 }
 
 func newPlatform(t *testing.T) (*platform, string) {
+	t.Helper()
 	p := &platform{
 		codes: map[string]answer{}, spent: map[string]bool{}, userinfo: map[string]answer{}, followers: map[string]answer{}, phones: map[string]answer{},
 		refreshes: map[string]answer{}, valid: map[string]bool{}, broken: map[string]answer{}, calls: map[string]int{},

@@ -109,7 +109,7 @@ func TestProgramLogin_refuses_whole_where_any_part_is_not_right(t *testing.T) {
 	s.set(func(p *platform) { p.broken["/sns/jscode2session"] = refusal(40226, "code blocked") })
 	_, err := s.login(answer{"appid": mini, "code": "blocked"})
 	requireKind(t, problem.BuyerRefused, err)
-	s.nobodyIsKnown("open-m", mini)
+	s.nobodyIsKnown("open-m")
 }
 
 func TestLogin_ten_at_once_of_one_buyer_make_one_account(t *testing.T) {

@@ -25,11 +25,8 @@ func (s *Service) app(id pay.AppID) (App, error) {
 // refused gives an error of a call to WeChat its kind. What an operator has to mend
 // in the configuration is told as such, and WeChat's own words stay in the log.
 func (s *Service) refused(app App, err error) error {
-	switch wechat.ClassOf(err) {
-	case wechat.ClassSecret:
-		return problem.Wrap(problem.AppNotReady, err, "WeChat refuses the AppSecret of "+string(app.ID))
-	case wechat.ClassAddress:
-		return problem.Wrap(problem.AppNotReady, err, "WeChat takes no calls for "+string(app.ID)+" from the worker's address")
+	if class := wechat.ClassOf(err); class == wechat.ClassSecret || class == wechat.ClassAddress {
+		return problem.Wrap(problem.AppNotReady, err, "WeChat takes no calls for "+string(app.ID)+" with our AppSecret, or from our address")
 	}
 	err = wechat.Problem(err)
 	var known *problem.Error

@@ -105,7 +105,7 @@ func TestWebLogin_refuses_codes_and_buyers_that_are_not_right(t *testing.T) {
 	s.grants("preview", "virtual-1", "snsapi_userinfo", answer{"is_snapshotuser": 1, "unionid": "virtual"})
 	_, err = s.authorize(account, "preview")
 	requireKind(t, problem.SnapshotUser, err)
-	s.nobodyIsKnown("virtual-1", account)
+	s.nobodyIsKnown("virtual-1")
 
 	for path, said := range map[string]struct {
 		answer answer
