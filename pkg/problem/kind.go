@@ -38,6 +38,15 @@ const (
 	UnsupportedMedia Kind = "unsupported_media"
 )
 
+// Buyers at the front door, and WeChat behind it (FEN-3xxx, too).
+const (
+	LoginCodeRefused  Kind = "login_code_refused"
+	BuyerRefused      Kind = "buyer_refused"
+	AppRefused        Kind = "app_refused"
+	WeChatUnavailable Kind = "wechat_unavailable"
+	NotFromWeChat     Kind = "not_from_wechat"
+)
+
 // Requests of operators (FEN-3xxx, too).
 const (
 	Forbidden         Kind = "forbidden"
@@ -84,6 +93,15 @@ const (
 	RetryRefused      Kind = "retry_refused"
 	GiveUpRefused     Kind = "give_up_refused"
 	AmbiguousRefund   Kind = "ambiguous_refund"
+)
+
+// Logins of buyers (FEN-4xxx, too).
+const (
+	SnapshotUser  Kind = "snapshot_user"
+	TicketGone    Kind = "ticket_gone"
+	VerifierWrong Kind = "verifier_wrong"
+	AppNotReady   Kind = "app_not_ready"
+	NoProfile     Kind = "no_profile"
 )
 
 // What fenflow leans on (FEN-5xxx).
