@@ -53,7 +53,8 @@ func plan() []room {
 		{name: "pkg/bus", ours: edge, others: []string{"github.com/nats-io/nats.go/...", "github.com/nats-io/nats.go", "github.com/google/uuid", "golang.org/x/..."}},
 		{name: "pkg/queue", ours: append(slices.Clone(nouns), "pkg/telemetry"), others: []string{"github.com/hibiken/asynq", "github.com/redis/go-redis/v9", "github.com/prometheus/client_golang/..."}},
 		// 2: use cases
-		{name: "pkg/ingest", ours: append(slices.Clone(asked), "pkg/httpedge"), others: []string{"github.com/go-chi/chi/v5/...", "github.com/go-chi/chi/v5", "github.com/google/uuid", "golang.org/x/...", "github.com/prometheus/client_golang/..."}},
+		{name: "pkg/front", ours: append(slices.Clone(asked), "pkg/httpedge", "pkg/session"), others: []string{"github.com/go-chi/chi/v5", "github.com/go-chi/cors", "golang.org/x/...", "github.com/prometheus/client_golang/..."}},
+		{name: "pkg/ingest", ours: append(slices.Clone(asked), "pkg/httpedge", "pkg/session"), others: []string{"github.com/go-chi/chi/v5/...", "github.com/go-chi/chi/v5", "github.com/google/uuid", "golang.org/x/...", "github.com/prometheus/client_golang/..."}},
 		{name: "pkg/settle", ours: edge, others: useCaseLibraries()},
 		{name: "pkg/command", ours: edge, others: useCaseLibraries()},
 		{name: "pkg/outbox", ours: edge, others: useCaseLibraries()},
@@ -71,7 +72,7 @@ func plan() []room {
 		{name: "pkg/cli", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/operatorapi"), others: []string{"github.com/spf13/cobra", "github.com/jedib0t/go-pretty/v6/...", "github.com/nats-io/nkeys"}},
 		// 4: composition
 		{name: "pkg/app/boot", ours: protocols, others: []string{"github.com/go-chi/chi/v5", "github.com/prometheus/client_golang/...", "golang.org/x/..."}},
-		{name: "pkg/app/ingest", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/ingest"), others: []string{"golang.org/x/...", "github.com/prometheus/client_golang/..."}},
+		{name: "pkg/app/ingest", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/front", "pkg/ingest", "pkg/session"), others: []string{"golang.org/x/...", "github.com/prometheus/client_golang/..."}},
 		{name: "pkg/app/worker", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/store", "pkg/queue", "pkg/settle", "pkg/command", "pkg/outbox", "pkg/deadletter", "pkg/replay", "pkg/certificates", "pkg/recovery", "pkg/keycheck", "pkg/reverify", "pkg/subscribers"), others: []string{"golang.org/x/...", "github.com/google/uuid", "github.com/prometheus/client_golang/..."}},
 		{name: "pkg/app/reconciler", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/queue", "pkg/reconcile", "pkg/store"), others: []string{"golang.org/x/...", "github.com/prometheus/client_golang/..."}},
 		{name: "pkg/app/console", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/operator", "pkg/store"), others: []string{"golang.org/x/...", "github.com/prometheus/client_golang/..."}},

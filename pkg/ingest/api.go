@@ -12,6 +12,7 @@ import (
 	"github.com/fenflow/fenflow/pkg/merchant"
 	"github.com/fenflow/fenflow/pkg/pay"
 	"github.com/fenflow/fenflow/pkg/problem"
+	"github.com/fenflow/fenflow/pkg/session"
 )
 
 // Commands hands a command to a worker and waits for its result. The error is
@@ -21,12 +22,18 @@ type Commands interface {
 	SubmitCommand(ctx context.Context, c pay.Command, wait time.Duration) (result pay.CommandResult, replied bool, err error)
 }
 
+// Sessions says whose session a token is.
+type Sessions interface {
+	Verify(token string) (session.Claims, error)
+}
+
 // APIConfig is what an APIHandler works with.
 type APIConfig struct {
 	Merchants Merchants
 	Gate      *Gate
 	Commands  Commands
 	Worker    Requester
+	Sessions  Sessions
 	Metrics   *Metrics
 	Logger    *slog.Logger
 	Now       func() time.Time
@@ -57,6 +64,9 @@ func NewAPI(c APIConfig) *APIHandler {
 	h.route(r, "/v1/refunds/{out_refund_no}", http.MethodGet, h.readRefund)
 	h.route(r, "/v1/refunds/{out_refund_no}/abnormal", http.MethodPost, h.driveOn)
 	h.route(r, "/v1/commands/{command_id}", http.MethodGet, h.readCommand)
+	h.route(r, "/v1/sessions/introspect", http.MethodPost, h.introspect)
+	h.route(r, "/v1/accounts/{account_id}", http.MethodGet, h.readAccount)
+	h.route(r, "/v1/accounts/{account_id}/refresh", http.MethodPost, h.refreshAccount)
 	h.router = r
 	return h
 }
