@@ -2,6 +2,7 @@ package config
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"slices"
@@ -21,6 +22,8 @@ type Snapshot struct {
 	Directory   *merchant.Directory
 	PublicKeys  map[pay.MchID][]merchant.PublicKey  // from configuration; all roles
 	Credentials map[pay.MchID]*merchant.Credentials // worker and reconciler; nil elsewhere
+	SessionKeys []ed25519.PublicKey                 // that buyers' sessions are verified with; roles that verify them
+	VerifyFiles []string                            // of the front door
 	Changed     []pay.MchID                         // who differs from the snapshot before
 }
 
@@ -31,8 +34,9 @@ func (c Config) Snapshot() (Snapshot, error) {
 	if err != nil {
 		return Snapshot{}, err
 	}
-	s := Snapshot{Directory: directory, PublicKeys: map[pay.MchID][]merchant.PublicKey{}}
-	var problems []error
+	s := Snapshot{Directory: directory, PublicKeys: map[pay.MchID][]merchant.PublicKey{}, VerifyFiles: c.Front.VerifyFiles}
+	s.SessionKeys, err = c.Front.SessionPublicKeys()
+	problems := []error{err}
 	if c.loaded.role.holdsSecrets() {
 		s.Credentials, err = c.AllCredentials()
 		problems = append(problems, err)
@@ -129,10 +133,13 @@ func (o Options) withRole(r Role) Options {
 	return o
 }
 
-// keep carries over what must outlive a reload: the keys of merchants whose
-// files are broken now, and the key rings, which hold platform certificates
+// keep carries over what must outlive a reload: the keys of sessions and of
+// merchants whose files are broken now, and the key rings, which hold platform certificates
 // that were fetched since.
 func (s *Snapshot) keep(before Snapshot, failed bool) {
+	if failed && len(s.SessionKeys) < len(before.SessionKeys) {
+		s.SessionKeys = before.SessionKeys
+	}
 	for _, m := range s.Directory.All() {
 		id := m.MchID
 		if failed && len(s.PublicKeys[id]) < len(before.PublicKeys[id]) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -31,6 +32,8 @@ import (
 	"github.com/fenflow/fenflow/pkg/app/ingest"
 	"github.com/fenflow/fenflow/pkg/bus"
 	"github.com/fenflow/fenflow/pkg/config"
+	"github.com/fenflow/fenflow/pkg/merchant"
+	"github.com/fenflow/fenflow/pkg/session"
 	"github.com/fenflow/fenflow/pkg/testkit"
 	"github.com/fenflow/fenflow/pkg/testkit/servers"
 	"github.com/fenflow/fenflow/pkg/wechatpay"
@@ -80,6 +83,8 @@ type stage struct {
 	log     *syncBuffer
 	notify  string
 	api     string
+	front   string
+	signer  *session.Signer
 	admin   string
 	stop    func() int
 }
@@ -120,6 +125,7 @@ func newStage(t *testing.T, change ...func(*setting)) *stage {
 	s.nats = testkit.NATS(t, func(n *servers.NATSOptions) { n.ConfigFile, n.Environment = confFile, natsPasswords() })
 	s.worker = s.connect("worker", o.limits)
 	s.writePublicKey(rsaKeys().public)
+	s.signer = s.writeSessionKey()
 	s.writeConfig(o.extra, apiKey)
 	s.start()
 	return s
@@ -138,6 +144,16 @@ func (s *stage) writePublicKey(key *rsa.PrivateKey) {
 	s.write("pub_key.pem", pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 }
 
+// writeSessionKey makes a key of buyers' sessions: the edge gets the public half.
+func (s *stage) writeSessionKey() *session.Signer {
+	_, key, err := ed25519.GenerateKey(nil)
+	require.NoError(s.t, err)
+	_, public, err := merchant.SessionKeyPEM(key)
+	require.NoError(s.t, err)
+	s.write("session.pub", public)
+	return session.NewSigner(key, time.Hour, time.Now)
+}
+
 func (s *stage) write(name string, content []byte) {
 	require.NoError(s.t, os.WriteFile(filepath.Join(s.dir, name), content, 0o600))
 }
@@ -151,7 +167,9 @@ func (s *stage) writeConfig(listen, shopKey string) {
 merchants:
   - mchid: %q
     name: test
-    apps: [{appid: wx8888888888888888, kind: mini_program}]
+    apps:
+      - {appid: wx8888888888888888, kind: mini_program, secret_file: secrets/unreadable, message_token_file: secrets/unreadable}
+      - {appid: wx8888888888888801, kind: official_account, redirect_urls: ["https://shop.example.com/buy/"], js_domains: [shop.example.com]}
     merchant_serial: 5157F09EFDC096DE15EBE81A47057A72
     private_key_file: secrets/does-not-exist.pem
     api_v3_key_files: [secrets/unreadable]
@@ -160,7 +178,9 @@ merchants:
     platform_certificates: true
     api_keys: [{name: shop, sha256: %s}]
 nats: {url: %q, monitor_urls: [%q]}
+front: {url: "https://pay.example.com", session_key_file: secrets/unreadable, session_public_key_files: [session.pub], verify_files: [MP_verify_AbCdEf123456.txt]}
 listen:
+  front: 127.0.0.1:0
   notify: 127.0.0.1:0
   api: 127.0.0.1:0
   admin: 127.0.0.1:0
@@ -200,7 +220,8 @@ func (s *stage) start() {
 		s.admin = s.logged("role starts", "role", "ingest", "admin")
 		s.notify = s.logged("listening", "listener", "listen.notify", "address")
 		s.api = s.logged("listening", "listener", "listen.api", "address")
-		return s.admin != "" && s.notify != "" && s.api != ""
+		s.front = s.logged("listening", "listener", "listen.front", "address")
+		return s.admin != "" && s.notify != "" && s.api != "" && s.front != ""
 	}, soon, often, "the edge does not listen")
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,6 +37,7 @@ type role struct {
 	follower  *follower
 	notifyBus *bus.Bus
 	apiBus    *bus.Bus // nil: the business API is not served here
+	frontBus  *bus.Bus // nil: the front door is not open here
 	servers   []*server
 }
 
@@ -59,6 +61,9 @@ func Main(ctx context.Context, env boot.Env) error {
 	if r.apiBus != nil {
 		err = errors.Join(err, r.open(ctx, "listen.api", r.Config.Listen.API, apiTimes(), false, r.apiHandler()))
 	}
+	if r.frontBus != nil {
+		err = errors.Join(err, r.open(ctx, "listen.front", r.Config.Listen.Front, frontTimes(), true, r.frontHandler()))
+	}
 	if err != nil {
 		r.closeListeners()
 	} else {
@@ -75,8 +80,11 @@ func Main(ctx context.Context, env boot.Env) error {
 // verdict and without keys: requests are then answered 503, which is better
 // than not at all.
 func prepare(ctx context.Context, env boot.Env) (*role, error) {
-	if env.Config.Listen.Notify == "" && env.Config.Listen.API == "" {
-		return nil, problem.New(problem.Config, "listen.notify and listen.api are both off: there is nothing to serve")
+	if env.Config.Listen.Notify == "" && env.Config.Listen.API == "" && !opensFront(env.Config) {
+		return nil, problem.New(problem.Config, "listen.notify and listen.api are both off, and the front door is not open: there is nothing to serve")
+	}
+	if opensFront(env.Config) && env.Config.FrontURL() == "" {
+		return nil, problem.InvalidConfig("front.url", "is not set, and neither is public_url: WeChat must be told where buyers come back to")
 	}
 	first, err := env.Config.Snapshot()
 	if first.Directory == nil {
@@ -87,14 +95,8 @@ func prepare(ctx context.Context, env boot.Env) (*role, error) {
 		r.reloadFailed(err)
 	}
 	r.merchants = config.NewWatcher(env.Config, first, config.WatchOptions{Reload: env.Reload})
-	if r.notifyBus, err = r.connect(ctx, "notify"); err != nil {
+	if err := r.connectAll(ctx); err != nil {
 		return nil, err
-	}
-	if env.Config.Listen.API != "" {
-		if r.apiBus, err = r.connect(ctx, "api"); err != nil {
-			r.notifyBus.Close()
-			return nil, err
-		}
 	}
 	r.gate = ingest.NewGate(r.notifyBus.ServerID)
 	r.metrics = ingest.NewMetrics(env.Registry)
@@ -102,6 +104,28 @@ func prepare(ctx context.Context, env boot.Env) (*role, error) {
 	r.follower = newFollower(r)
 	r.follower.configured(first)
 	return r, nil
+}
+
+// connectAll connects once for each listener, as the user that it is.
+func (r *role) connectAll(ctx context.Context) error {
+	var err error
+	r.notifyBus, err = r.connect(ctx, "notify")
+	if err == nil && r.Config.Listen.API != "" {
+		r.apiBus, err = r.connect(ctx, "api")
+	}
+	if err == nil && opensFront(r.Config) {
+		r.frontBus, err = r.connect(ctx, "front")
+	}
+	if err != nil {
+		for _, b := range r.buses() {
+			b.Close()
+		}
+	}
+	return err
+}
+
+func (r *role) buses() []*bus.Bus {
+	return slices.DeleteFunc([]*bus.Bus{r.notifyBus, r.apiBus, r.frontBus}, func(b *bus.Bus) bool { return b == nil })
 }
 
 func (r *role) connect(ctx context.Context, user string) (*bus.Bus, error) {
@@ -122,7 +146,7 @@ func (r *role) notifyHandler() *ingest.NotifyHandler {
 func (r *role) apiHandler() *ingest.APIHandler {
 	return ingest.NewAPI(ingest.APIConfig{
 		Merchants: directory{r.merchants}, Gate: r.gate, Commands: r.apiBus, Worker: r.apiBus,
-		Metrics: r.metrics, Logger: r.Logger, Now: time.Now,
+		Sessions: sessions{r.merchants, time.Now}, Metrics: r.metrics, Logger: r.Logger, Now: time.Now,
 	})
 }
 
@@ -130,11 +154,14 @@ func (r *role) apiHandler() *ingest.APIHandler {
 func (r *role) addChecks() {
 	r.Health.Add("nats", func(context.Context) error { return r.connected() })
 	r.Health.Add("durability", func(context.Context) error { return r.gate.Open() })
+	if r.frontBus != nil {
+		r.Health.Add("sessions", func(context.Context) error { return checkSessionKeys(r.merchants.Current()) })
+	}
 	r.Health.Add("keys", func(context.Context) error { return ingest.CheckKeys(directory{r.merchants}, r.keys, time.Now()) })
 }
 
 func (r *role) connected() error {
-	if !r.notifyBus.Connected() || r.apiBus != nil && !r.apiBus.Connected() {
+	if slices.ContainsFunc(r.buses(), func(b *bus.Bus) bool { return !b.Connected() }) {
 		return errors.New("NATS cannot be reached: check nats.url and the server")
 	}
 	return nil
@@ -145,10 +172,7 @@ func (r *role) connected() error {
 func (r *role) disconnect() {
 	ctx, cancel := context.WithTimeout(context.Background(), drainWithin)
 	defer cancel()
-	for _, b := range []*bus.Bus{r.notifyBus, r.apiBus} {
-		if b == nil {
-			continue
-		}
+	for _, b := range r.buses() {
 		if err := b.Drain(ctx); err != nil {
 			r.Logger.Warn("broker connection cut off", telemetry.Error(err))
 		}
