@@ -29,30 +29,6 @@ func (c Client) Known() bool { return slices.Contains(Clients(), c) }
 // order is placed: inside WeChat. Elsewhere the buyer is known by paying.
 func (c Client) NamesPayer() bool { return c == ClientJSAPI || c == ClientMiniProgram }
 
-// Scene is where a buyer pays on a page outside WeChat (ClientH5), which WeChat
-// wants to be told. It lives in the bytes of the prepay call and nowhere else.
-type Scene struct {
-	PayerClientIP string // the buyer's address, as the shop's server saw it
-	Type          H5Type // what the page runs in
-	AppName       string // all below may be empty
-	AppURL        string // of Wap
-	BundleID      string // of iOS
-	PackageName   string // of Android
-}
-
-// H5Type is what an H5 page runs in, in the words of protocol v3.
-type H5Type string
-
-// The H5 types.
-const (
-	H5Wap     H5Type = "Wap"     // a mobile browser
-	H5iOS     H5Type = "iOS"     // a view in an app
-	H5Android H5Type = "Android" // likewise
-)
-
-// Known says whether WeChat knows the type.
-func (t H5Type) Known() bool { return t == H5Wap || t == H5iOS || t == H5Android }
-
 // Protocol is the generation of WeChat Pay's API that an order was made with.
 type Protocol string
 
