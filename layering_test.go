@@ -46,13 +46,14 @@ func plan() []room {
 		{name: "pkg/wechatpay", ours: append(slices.Clone(nouns), "pkg/merchant", "pkg/qrcode"), others: []string{"github.com/wechatpay-apiv3/wechatpay-go/...", "golang.org/x/..."}},
 		{name: "pkg/config", ours: append(slices.Clone(nouns), "pkg/merchant"), others: []string{"go.yaml.in/yaml/v3", "github.com/sethvargo/go-envconfig"}},
 		{name: "pkg/request", ours: nouns},
+		{name: "pkg/httpedge", ours: append(slices.Clone(nouns), "pkg/request"), others: []string{"github.com/go-chi/chi/v5"}},
 		{name: "pkg/telemetry", ours: nouns, others: []string{"github.com/prometheus/client_golang/..."}},
 		// 1b: adapters
 		{name: "pkg/store", ours: edge, others: []string{"database/sql", "github.com/jmoiron/sqlx", "github.com/lib/pq/...", "github.com/lib/pq", "github.com/pressly/goose/v3/...", "github.com/pressly/goose/v3", "github.com/google/uuid"}},
 		{name: "pkg/bus", ours: edge, others: []string{"github.com/nats-io/nats.go/...", "github.com/nats-io/nats.go", "github.com/google/uuid", "golang.org/x/..."}},
 		{name: "pkg/queue", ours: append(slices.Clone(nouns), "pkg/telemetry"), others: []string{"github.com/hibiken/asynq", "github.com/redis/go-redis/v9", "github.com/prometheus/client_golang/..."}},
 		// 2: use cases
-		{name: "pkg/ingest", ours: asked, others: []string{"github.com/go-chi/chi/v5/...", "github.com/go-chi/chi/v5", "github.com/google/uuid", "golang.org/x/...", "github.com/prometheus/client_golang/..."}},
+		{name: "pkg/ingest", ours: append(slices.Clone(asked), "pkg/httpedge"), others: []string{"github.com/go-chi/chi/v5/...", "github.com/go-chi/chi/v5", "github.com/google/uuid", "golang.org/x/...", "github.com/prometheus/client_golang/..."}},
 		{name: "pkg/settle", ours: edge, others: useCaseLibraries()},
 		{name: "pkg/command", ours: edge, others: useCaseLibraries()},
 		{name: "pkg/outbox", ours: edge, others: useCaseLibraries()},
@@ -65,7 +66,7 @@ func plan() []room {
 		{name: "pkg/reverify", ours: edge, others: useCaseLibraries()},
 		{name: "pkg/recovery", ours: edge, others: useCaseLibraries()},
 		// 3: surfaces
-		{name: "pkg/operator", ours: asked, others: []string{"github.com/go-chi/chi/v5/...", "github.com/go-chi/chi/v5", "github.com/google/uuid", "github.com/nats-io/nkeys", "golang.org/x/...", "github.com/prometheus/client_golang/..."}},
+		{name: "pkg/operator", ours: append(slices.Clone(asked), "pkg/httpedge"), others: []string{"github.com/go-chi/chi/v5/...", "github.com/go-chi/chi/v5", "github.com/google/uuid", "github.com/nats-io/nkeys", "golang.org/x/...", "github.com/prometheus/client_golang/..."}},
 		{name: "pkg/cli", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/operatorapi"), others: []string{"github.com/spf13/cobra", "github.com/jedib0t/go-pretty/v6/...", "github.com/nats-io/nkeys"}},
 		// 4: composition
 		{name: "pkg/app/boot", ours: protocols, others: []string{"github.com/go-chi/chi/v5", "github.com/prometheus/client_golang/...", "golang.org/x/..."}},

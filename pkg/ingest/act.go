@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/fenflow/fenflow/pkg/httpedge"
 	"github.com/fenflow/fenflow/pkg/problem"
 	"github.com/fenflow/fenflow/pkg/request"
 )
@@ -41,10 +42,10 @@ func (h *APIHandler) checkOrder(w http.ResponseWriter, r *http.Request, from sho
 	if err != nil {
 		return err
 	}
-	if err := readNothing(w, r); err != nil {
+	if err := httpedge.ReadNothing(w, r); err != nil {
 		return err
 	}
-	note(w, slog.String("out_trade_no", string(no)))
+	httpedge.Note(w, slog.String("out_trade_no", string(no)))
 	return h.act(w, r, subjectCheck, map[string]string{"mchid": string(from.MchID), "out_trade_no": string(no)},
 		"Read the order in a moment (`GET /v1/orders/{out_trade_no}`), or send the same request again: an unresolved order is asked about by itself, too.")
 }
@@ -55,7 +56,7 @@ func (h *APIHandler) driveOn(w http.ResponseWriter, r *http.Request, from shop) 
 	if err != nil {
 		return err
 	}
-	raw, err := readJSON(w, r, maxAbnormalBytes, "this request")
+	raw, err := httpedge.ReadJSON(w, r, maxAbnormalBytes, "this request")
 	if err != nil {
 		return err
 	}
@@ -63,7 +64,7 @@ func (h *APIHandler) driveOn(w http.ResponseWriter, r *http.Request, from shop) 
 	if err != nil {
 		return err //nolint:wrapcheck // it is a problem
 	}
-	note(w, slog.String("out_refund_no", string(no)), slog.String("type", wish.Type))
+	httpedge.Note(w, slog.String("out_refund_no", string(no)), slog.String("type", wish.Type))
 	return h.act(w, r, subjectAbnormal, abnormalQuestion{MchID: string(from.MchID), OutRefundNo: string(no), Actor: from.key, Abnormal: wish},
 		"Read the refund (`GET /v1/refunds/{out_refund_no}`); if it is still abnormal after a minute, send the same request again.")
 }
@@ -88,5 +89,5 @@ func (h *APIHandler) act(w http.ResponseWriter, r *http.Request, subject string,
 	case err != nil:
 		return problem.Wrap(problem.NoWorker, err, "")
 	}
-	return passOn(w, answer)
+	return httpedge.PassOn(w, answer)
 }

@@ -2,14 +2,13 @@ package ingest
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/fenflow/fenflow/pkg/httpedge"
 	"github.com/fenflow/fenflow/pkg/merchant"
 	"github.com/fenflow/fenflow/pkg/pay"
 	"github.com/fenflow/fenflow/pkg/problem"
@@ -44,7 +43,7 @@ type APIHandler struct {
 func NewAPI(c APIConfig) *APIHandler {
 	h := &APIHandler{APIConfig: c}
 	r := chi.NewRouter()
-	r.Use(recoverer(c.Metrics, c.Logger, func(w http.ResponseWriter) { writeProblem(w, problem.New(problem.Internal, ""), "") }), routeAnyMethod)
+	r.Use(httpedge.Recoverer(c.Metrics.panicked, c.Logger, func(w http.ResponseWriter) { httpedge.WriteProblem(w, problem.New(problem.Internal, ""), "") }), httpedge.AnyMethod)
 	r.NotFound(h.handle("none", func(http.ResponseWriter, *http.Request) error {
 		return problem.New(problem.NotFound, "there is nothing at this address")
 	}))
@@ -60,19 +59,6 @@ func NewAPI(c APIConfig) *APIHandler {
 	h.route(r, "/v1/commands/{command_id}", http.MethodGet, h.readCommand)
 	h.router = r
 	return h
-}
-
-// routeAnyMethod lets methods that chi does not know reach the address that they
-// name: it refuses them itself, and says what is allowed there.
-func routeAnyMethod(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.Method {
-		case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodConnect, http.MethodOptions, http.MethodTrace:
-		default:
-			chi.RouteContext(r.Context()).RouteMethod = http.MethodTrace // r.Method stays what it is
-		}
-		next.ServeHTTP(w, r)
-	})
 }
 
 // ServeHTTP answers one request of a shop.
@@ -95,7 +81,7 @@ func (h *APIHandler) route(r chi.Router, path, method string, next authorized) {
 		if err != nil {
 			return err
 		}
-		note(w, slog.String("mchid", string(m.MchID)), slog.String("api_key", keyName))
+		httpedge.Note(w, slog.String("mchid", string(m.MchID)), slog.String("api_key", keyName))
 		if r.Method != method {
 			w.Header().Set("Allow", method)
 			return problem.Newf(problem.MethodNotAllowed, "use %s", method)
@@ -112,101 +98,28 @@ func (h *APIHandler) handle(route string, next func(http.ResponseWriter, *http.R
 	return func(w http.ResponseWriter, r *http.Request) {
 		began := h.Now()
 		w.Header().Set("Cache-Control", "no-store") // answers are of one moment and one key
-		recorded := &recorder{ResponseWriter: w, status: http.StatusOK}
+		recorded := httpedge.Record(w)
 		err := next(recorded, r)
 		if err != nil {
-			writeProblem(recorded, err, r.URL.EscapedPath())
+			httpedge.WriteProblem(recorded, err, r.URL.EscapedPath())
 		}
 		took := h.Now().Sub(began)
-		h.Metrics.requested(route, recorded.status, took)
+		h.Metrics.requested(route, recorded.Status, took)
 		h.log(r, route, recorded, took, err)
 	}
 }
 
-func (h *APIHandler) log(r *http.Request, route string, answer *recorder, took time.Duration, err error) {
+func (h *APIHandler) log(r *http.Request, route string, answer *httpedge.Recorder, took time.Duration, err error) {
 	level := slog.LevelInfo
-	if answer.status >= http.StatusInternalServerError {
+	if answer.Status >= http.StatusInternalServerError {
 		level = slog.LevelError
 	}
 	line := append([]slog.Attr{
-		slog.String("route", route), slog.String("method", clip(r.Method, 16)), slog.Int("status", answer.status),
+		slog.String("route", route), slog.String("method", httpedge.Clip(r.Method, 16)), slog.Int("status", answer.Status),
 		slog.Duration("took", took), slog.String("remote", r.RemoteAddr),
-	}, answer.notes...)
+	}, answer.Notes...)
 	if err != nil {
 		line = append(line, slog.String("error", err.Error()))
 	}
 	h.Logger.LogAttrs(r.Context(), level, "api", line...)
-}
-
-// recorder remembers the status for log and metrics, and what a handler notes
-// for the line about its request.
-type recorder struct {
-	http.ResponseWriter
-
-	status int
-	notes  []slog.Attr
-}
-
-// note adds to the one line that is written about a request.
-func note(w http.ResponseWriter, attrs ...slog.Attr) {
-	if r, ok := w.(*recorder); ok {
-		r.notes = append(r.notes, attrs...)
-	}
-}
-
-// WriteHeader notes the status on its way.
-func (r *recorder) WriteHeader(status int) {
-	r.status = status
-	r.ResponseWriter.WriteHeader(status)
-}
-
-// Unwrap lets http.ResponseController and MaxBytesReader through.
-func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
-
-// retryAfter is what a shop is asked to wait before it repeats what could not
-// be done now: long enough for a restart of a part.
-const retryAfter = "2"
-
-func writeProblem(w http.ResponseWriter, err error, instance string) {
-	document := problem.DocumentOf(err, instance)
-	switch document.Status {
-	case http.StatusUnauthorized:
-		w.Header().Set("WWW-Authenticate", `Bearer realm="fenflow"`)
-	case http.StatusServiceUnavailable:
-		w.Header().Set("Retry-After", retryAfter)
-	}
-	raw, failed := json.Marshal(document)
-	if failed != nil { // strings and numbers always marshal; the status decides all the same
-		raw = []byte(`{}`)
-	}
-	writeBody(w, document.Status, problem.ContentType, raw)
-}
-
-func writeBody(w http.ResponseWriter, status int, contentType string, body []byte) {
-	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	_, _ = w.Write(body) // a shop that went away asks again
-}
-
-// retryPending is when a shop may look again for what is under way.
-const retryPending = "1"
-
-// writeResult passes on a worker's answer: what was asked for, or a problem.
-func writeResult(w http.ResponseWriter, status int, body []byte) error {
-	if status < http.StatusOK || status > 599 || !json.Valid(body) {
-		return problem.Wrap(problem.Internal, fmt.Errorf("a worker answered with status %d and %d bytes of no JSON", status, len(body)), "")
-	}
-	contentType := "application/json"
-	if status >= http.StatusBadRequest {
-		contentType = problem.ContentType
-	}
-	switch status {
-	case http.StatusServiceUnavailable:
-		w.Header().Set("Retry-After", retryAfter)
-	case http.StatusAccepted:
-		w.Header().Set("Retry-After", retryPending)
-	}
-	writeBody(w, status, contentType, body)
-	return nil
 }

@@ -2,8 +2,8 @@ package ingest
 
 import (
 	"net/http"
-	"strings"
 
+	"github.com/fenflow/fenflow/pkg/httpedge"
 	"github.com/fenflow/fenflow/pkg/merchant"
 	"github.com/fenflow/fenflow/pkg/problem"
 )
@@ -14,21 +14,11 @@ const maxKeyBytes = 256
 // authorize finds whose request this is. A missing, broken and unknown key get
 // the same answer, after comparing with every key (see Directory.ByAPIKey).
 func (h *APIHandler) authorize(r *http.Request) (m merchant.Merchant, keyName string, err error) {
-	key, given := bearer(r)
+	key, given := httpedge.Bearer(r)
 	if given && key != "" && len(key) <= maxKeyBytes {
 		if m, keyName, known := h.Merchants.ByAPIKey(key); known {
 			return m, keyName, nil
 		}
 	}
 	return merchant.Merchant{}, "", problem.New(problem.Unauthorized, "")
-}
-
-// bearer takes the key out of the Authorization header.
-func bearer(r *http.Request) (string, bool) {
-	given := r.Header.Values("Authorization")
-	if len(given) != 1 {
-		return "", false
-	}
-	scheme, key, found := strings.Cut(given[0], " ")
-	return strings.TrimSpace(key), found && strings.EqualFold(scheme, "Bearer")
 }

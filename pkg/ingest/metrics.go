@@ -84,3 +84,5 @@ func (m *Metrics) requested(route string, status int, took time.Duration) {
 	m.requests.WithLabelValues(route, strconv.Itoa(status)).Inc()
 	m.apiSeconds.WithLabelValues(route).Observe(took.Seconds())
 }
+
+func (m *Metrics) panicked() { m.panics.WithLabelValues().Inc() }

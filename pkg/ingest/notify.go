@@ -12,6 +12,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
 
+	"github.com/fenflow/fenflow/pkg/httpedge"
 	"github.com/fenflow/fenflow/pkg/merchant"
 	"github.com/fenflow/fenflow/pkg/pay"
 	"github.com/fenflow/fenflow/pkg/wechatpay"
@@ -20,6 +21,10 @@ import (
 // publishWait is how long WeChat Pay is kept waiting for the PubAck. It waits
 // 5 s in all (WeChat Pay doc 4012075420).
 const publishWait = 2 * time.Second
+
+// maxNotifyBytes bounds a notification. Real ones are 1–4 KiB; more than this
+// is refused whole, never cut: a cut body verifies nothing.
+const maxNotifyBytes = wechatpay.MaxBodyBytes
 
 // Merchants is who is configured.
 type Merchants interface {
@@ -63,7 +68,7 @@ func NewNotify(c NotifyConfig) *NotifyHandler {
 	h.sampler = newSampler(c.Rejected, c.Metrics, c.Logger, c.Now)
 	h.refresh = newRefresher(c.Worker, c.Metrics, c.Logger, c.Now)
 	r := chi.NewRouter()
-	r.Use(recoverer(c.Metrics, c.Logger, func(w http.ResponseWriter) { replyV3(w, http.StatusInternalServerError, false, "internal error") }))
+	r.Use(httpedge.Recoverer(c.Metrics.panicked, c.Logger, func(w http.ResponseWriter) { replyV3(w, http.StatusInternalServerError, false, "internal error") }))
 	r.NotFound(func(w http.ResponseWriter, _ *http.Request) {
 		replyV3(w, http.StatusNotFound, false, "there is nothing here")
 	})
@@ -163,10 +168,10 @@ func (h *NotifyHandler) publish(ctx context.Context, env wechatpay.Envelope) *re
 // read takes the body within its limit. The time of arrival is when all of it
 // was there.
 func (h *NotifyHandler) read(w http.ResponseWriter, r *http.Request, env *wechatpay.Envelope) *refusal {
-	body, err := readBody(w, r, maxNotifyBytes)
+	body, err := httpedge.ReadBody(w, r, maxNotifyBytes)
 	env.ReceivedAt = h.Now().UTC()
 	switch {
-	case errors.Is(err, errTooLarge):
+	case errors.Is(err, httpedge.ErrTooLarge):
 		return &refusal{status: http.StatusRequestEntityTooLarge, outcome: BodyTooLarge, message: fmt.Sprintf("the body is larger than %d bytes", maxNotifyBytes)}
 	case err != nil:
 		return &refusal{status: http.StatusBadRequest, outcome: BodyUnreadable, message: "the body did not arrive whole", cause: err}
@@ -178,7 +183,7 @@ func (h *NotifyHandler) read(w http.ResponseWriter, r *http.Request, env *wechat
 func (h *NotifyHandler) metricsAndLog(r *http.Request, env wechatpay.Envelope, no *refusal, status int, outcome Outcome, took time.Duration) {
 	h.Metrics.notified(env.MchID, env.Kind, outcome, took)
 	line := []slog.Attr{
-		slog.String("mchid", clip(string(env.MchID), 32)), slog.String("kind", string(env.Kind)),
+		slog.String("mchid", httpedge.Clip(string(env.MchID), 32)), slog.String("kind", string(env.Kind)),
 		slog.String("outcome", string(outcome)), slog.Int("status", status),
 		slog.String("delivery_id", string(env.DeliveryID)), slog.String("traceparent", env.TraceParent),
 		slog.Int("bytes", len(env.Body)), slog.Duration("took", took), slog.String("remote", r.RemoteAddr),
@@ -187,7 +192,7 @@ func (h *NotifyHandler) metricsAndLog(r *http.Request, env wechatpay.Envelope, n
 	if no != nil {
 		level = slog.LevelWarn
 		if no.serial != "" {
-			line = append(line, slog.String("serial", clip(no.serial, 128)))
+			line = append(line, slog.String("serial", httpedge.Clip(no.serial, 128)))
 		}
 		line = append(line, slog.String("message", no.message))
 		if no.cause != nil {
@@ -198,12 +203,4 @@ func (h *NotifyHandler) metricsAndLog(r *http.Request, env wechatpay.Envelope, n
 		}
 	}
 	h.Logger.LogAttrs(r.Context(), level, "notification", line...)
-}
-
-// clip shortens text from outside, so that nobody writes our log.
-func clip(s string, limit int) string {
-	if len(s) <= limit {
-		return s
-	}
-	return s[:limit] + "…"
 }

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/fenflow/fenflow/pkg/httpedge"
 	"github.com/fenflow/fenflow/pkg/pay"
 	"github.com/fenflow/fenflow/pkg/problem"
 	"github.com/fenflow/fenflow/pkg/request"
@@ -26,7 +27,7 @@ const (
 
 // createOrder checks an order, hands it on and waits for its outcome.
 func (h *APIHandler) createOrder(w http.ResponseWriter, r *http.Request, from shop) error {
-	raw, err := readJSON(w, r, maxOrderBytes, "an order")
+	raw, err := httpedge.ReadJSON(w, r, maxOrderBytes, "an order")
 	if err != nil {
 		return err
 	}
@@ -52,7 +53,7 @@ func (h *APIHandler) closeOrder(w http.ResponseWriter, r *http.Request, from sho
 	if err != nil {
 		return err
 	}
-	if err := readNothing(w, r); err != nil {
+	if err := httpedge.ReadNothing(w, r); err != nil {
 		return err
 	}
 	c, err := h.newCommand(r, from, pay.CommandOrderClose)

@@ -2,14 +2,12 @@ package ingest
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
-	"net/url"
 	"time"
 
-	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
 
+	"github.com/fenflow/fenflow/pkg/httpedge"
 	"github.com/fenflow/fenflow/pkg/pay"
 	"github.com/fenflow/fenflow/pkg/problem"
 )
@@ -22,12 +20,6 @@ const (
 	// readWait covers a few lookups by key in a busy database.
 	readWait = 3 * time.Second
 )
-
-// workerAnswer is what a worker found or did, or a problem.
-type workerAnswer struct {
-	Status int             `json:"status"`
-	Body   json.RawMessage `json:"body"`
-}
 
 func (h *APIHandler) readOrder(w http.ResponseWriter, r *http.Request, from shop) error {
 	return h.readByNumber(w, r, from, subjectReadOrder)
@@ -55,7 +47,7 @@ func (h *APIHandler) readRefund(w http.ResponseWriter, r *http.Request, from sho
 }
 
 func (h *APIHandler) readCommand(w http.ResponseWriter, r *http.Request, from shop) error {
-	id, err := uuid.Parse(pathValue(r, "command_id"))
+	id, err := uuid.Parse(httpedge.PathValue(r, "command_id"))
 	if err != nil {
 		return problem.New(problem.NotFound, "command_id must be a UUID")
 	}
@@ -73,20 +65,11 @@ func (h *APIHandler) read(w http.ResponseWriter, r *http.Request, subject string
 	if err != nil {
 		return problem.Wrap(problem.NoWorker, err, "")
 	}
-	return passOn(w, answer)
-}
-
-// passOn tells the shop what a worker answered.
-func passOn(w http.ResponseWriter, answer []byte) error {
-	var found workerAnswer
-	if err := json.Unmarshal(answer, &found); err != nil {
-		return problem.Wrap(problem.Internal, fmt.Errorf("read a worker's answer: %w", err), "")
-	}
-	return writeResult(w, found.Status, found.Body)
+	return httpedge.PassOn(w, answer)
 }
 
 func pathOutTradeNo(r *http.Request) (pay.OutTradeNo, error) {
-	no, err := pay.ParseOutTradeNo(pathValue(r, "out_trade_no"))
+	no, err := pay.ParseOutTradeNo(httpedge.PathValue(r, "out_trade_no"))
 	if err != nil {
 		return "", problem.New(problem.NotFound, err.Error())
 	}
@@ -94,23 +77,9 @@ func pathOutTradeNo(r *http.Request) (pay.OutTradeNo, error) {
 }
 
 func pathOutRefundNo(r *http.Request) (pay.OutRefundNo, error) {
-	no, err := pay.ParseOutRefundNo(pathValue(r, "out_refund_no"))
+	no, err := pay.ParseOutRefundNo(httpedge.PathValue(r, "out_refund_no"))
 	if err != nil {
 		return "", problem.New(problem.NotFound, err.Error())
 	}
 	return no, nil
-}
-
-// pathValue is a parameter of the path, decoded once: numbers may hold "|", "*"
-// and "@", which clients may or may not escape.
-func pathValue(r *http.Request, name string) string {
-	raw := chi.URLParam(r, name)
-	if r.URL.RawPath == "" {
-		return raw
-	}
-	decoded, err := url.PathUnescape(raw)
-	if err != nil {
-		return ""
-	}
-	return decoded
 }

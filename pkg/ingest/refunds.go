@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/fenflow/fenflow/pkg/httpedge"
 	"github.com/fenflow/fenflow/pkg/pay"
 	"github.com/fenflow/fenflow/pkg/problem"
 	"github.com/fenflow/fenflow/pkg/request"
@@ -18,7 +19,7 @@ const repeatRefund = "Repeat the same request with the same out_refund_no: the s
 // WeChat Pay hears of it after that; how it ends is an event. The command has
 // no deadline: a refund that was asked for is recorded, however late.
 func (h *APIHandler) createRefund(w http.ResponseWriter, r *http.Request, from shop) error {
-	raw, err := readJSON(w, r, maxRefundBytes, "a refund")
+	raw, err := httpedge.ReadJSON(w, r, maxRefundBytes, "a refund")
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/fenflow/fenflow/pkg/httpedge"
 	"github.com/fenflow/fenflow/pkg/pay"
 	"github.com/fenflow/fenflow/pkg/problem"
 )
@@ -34,7 +35,7 @@ func (h *APIHandler) newCommand(r *http.Request, from shop, kind pay.CommandKind
 // submit hands a command on and waits for its outcome, as long as the shop
 // prefers: the result, or where it will be.
 func (h *APIHandler) submit(w http.ResponseWriter, r *http.Request, e errand) error {
-	note(w, commandNotes(e.command)...)
+	httpedge.Note(w, commandNotes(e.command)...)
 	wait, applied := preferredWait(r.Header)
 	result, replied, err := h.Commands.SubmitCommand(r.Context(), e.command, wait)
 	if err != nil {
@@ -49,7 +50,7 @@ func (h *APIHandler) submit(w http.ResponseWriter, r *http.Request, e errand) er
 	if result.Status == http.StatusCreated && e.made != "" {
 		w.Header().Set("Location", e.made)
 	}
-	return writeResult(w, result.Status, result.Body)
+	return httpedge.WriteResult(w, result.Status, result.Body)
 }
 
 func commandNotes(c pay.Command) []slog.Attr {
@@ -81,5 +82,5 @@ func accepted(w http.ResponseWriter, c pay.Command) error {
 		return problem.Wrap(problem.Internal, err, "")
 	}
 	w.Header().Set("Location", "/v1/commands/"+string(c.ID))
-	return writeResult(w, http.StatusAccepted, raw)
+	return httpedge.WriteResult(w, http.StatusAccepted, raw)
 }

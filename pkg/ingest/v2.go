@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/fenflow/fenflow/pkg/httpedge"
 	"github.com/fenflow/fenflow/pkg/pay"
 	"github.com/fenflow/fenflow/pkg/wechatpay"
 )
@@ -40,7 +41,7 @@ type v2Verdict struct {
 
 // checkV2 has a worker verify a v2 notification.
 func (h *NotifyHandler) checkV2(w http.ResponseWriter, r *http.Request, env *wechatpay.Envelope) *refusal {
-	if !hasMediaType(r, "text/xml", "application/xml") {
+	if !httpedge.HasMediaType(r, "text/xml", "application/xml") {
 		return &refusal{status: http.StatusUnsupportedMediaType, outcome: WrongMediaType, message: "v2 notifications are text/xml"}
 	}
 	if no := h.read(w, r, env); no != nil {
@@ -56,7 +57,7 @@ func (h *NotifyHandler) checkV2(w http.ResponseWriter, r *http.Request, env *wec
 	case !verdict.OK && sparesTheMessage(verdict.Reason):
 		return &refusal{status: http.StatusServiceUnavailable, outcome: NoKeys, message: fmt.Sprintf("the v2 key of merchant %s is not at hand: see api_v2_key_files (`fenflow config check --secrets`)", env.MchID)}
 	case !verdict.OK:
-		return &refusal{status: http.StatusUnauthorized, outcome: BadSignature, message: fmt.Sprintf("the message does not verify for merchant %s; run `fenflow config check --secrets`", env.MchID), sample: true, cause: fmt.Errorf("worker refused: %q", clip(verdict.Reason, 64))}
+		return &refusal{status: http.StatusUnauthorized, outcome: BadSignature, message: fmt.Sprintf("the message does not verify for merchant %s; run `fenflow config check --secrets`", env.MchID), sample: true, cause: fmt.Errorf("worker refused: %q", httpedge.Clip(verdict.Reason, 64))}
 	}
 	return nil
 }

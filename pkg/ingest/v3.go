@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/fenflow/fenflow/pkg/httpedge"
 	"github.com/fenflow/fenflow/pkg/merchant"
 	"github.com/fenflow/fenflow/pkg/wechatpay"
 )
@@ -15,7 +16,7 @@ import (
 // (signatures that begin with WECHATPAY/SIGNTEST/) are no special case: they
 // must fail like any other wrong signature (doc 4013053249).
 func (h *NotifyHandler) checkV3(w http.ResponseWriter, r *http.Request, env *wechatpay.Envelope) *refusal {
-	if !hasMediaType(r, "application/json") {
+	if !httpedge.HasMediaType(r, "application/json") {
 		return &refusal{status: http.StatusUnsupportedMediaType, outcome: WrongMediaType, message: "v3 notifications are application/json"}
 	}
 	headers, no := signatureHeaders(r.Header)

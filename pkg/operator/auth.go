@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fenflow/fenflow/pkg/httpedge"
 	"github.com/fenflow/fenflow/pkg/pay"
 	"github.com/fenflow/fenflow/pkg/problem"
 )
@@ -25,7 +26,7 @@ func (a *API) authorize(w http.ResponseWriter, r *http.Request) (pay.Token, erro
 	if !tokenShape.MatchString(text) {
 		text = ""
 	}
-	who := trust{placeOf(r.RemoteAddr), sha256.Sum256([]byte(text))}
+	who := trust{httpedge.PlaceOf(r.RemoteAddr), sha256.Sum256([]byte(text))}
 	if wait := a.lockout.wait(who.place); wait > 0 && !a.trusted.has(who) {
 		return pay.Token{}, a.slowDown(w, refusedLockedOut, wait, "this address sent too many unknown tokens")
 	}

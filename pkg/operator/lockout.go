@@ -89,22 +89,3 @@ func (l *lockout) makeRoom(now time.Time) {
 		delete(l.places, place)
 	}
 }
-
-// placeOf is where a request comes from: an IPv4 address, or the /64 of an IPv6
-// one, because whoever has one of those has them all.
-func placeOf(remote string) netip.Prefix {
-	at, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	address := at.Addr().Unmap().WithZone("")
-	bits := 32
-	if address.Is6() {
-		bits = 64
-	}
-	prefix, err := address.Prefix(bits)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return prefix
-}

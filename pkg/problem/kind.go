@@ -27,6 +27,17 @@ const (
 	UnknownOrder      Kind = "unknown_order"
 )
 
+// Buyers at the front door (FEN-201x).
+const (
+	UnknownApp      Kind = "unknown_app"
+	ReturnRefused   Kind = "return_refused"
+	LoginStateLost  Kind = "login_state_lost"
+	LoginDeclined   Kind = "login_declined"
+	SessionRejected Kind = "session_rejected"
+	NoSessionKeys   Kind = "no_session_keys"
+	PageRefused     Kind = "page_refused"
+)
+
 // Requests of shops (FEN-3xxx).
 const (
 	Invalid          Kind = "invalid"

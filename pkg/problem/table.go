@@ -23,6 +23,14 @@ func Table() []Entry {
 		{Mismatch, "FEN-2008", "payment is of another merchant, app or currency", "Compare the dead letter with the order; it is never booked by itself.", http.StatusUnprocessableEntity, DeadLetter, ExitRefused},
 		{UnknownOrder, "FEN-2009", "payment is for an order that is not known", "It settles by itself once the order appears; after ten minutes an operator decides.", http.StatusUnprocessableEntity, DeadLetter, ExitNotFound},
 
+		{UnknownApp, "FEN-2010", "app is not configured", "Compare the appid in the address with `apps` in fenflow.yaml. An appid that several merchants have cannot be logged in at: it must belong to one.", http.StatusNotFound, Ack, ExitNotFound},
+		{ReturnRefused, "FEN-2011", "this address may not be returned to", "Send an address under one of the app's `redirect_urls`, or add the page's folder to them.", http.StatusUnprocessableEntity, Ack, ExitRefused},
+		{LoginStateLost, "FEN-2012", "this login was not begun in this browser, or too long ago", "Go back to the shop and log in again. It works within ten minutes, once, and in the browser that began it; cookies must be on.", http.StatusBadRequest, Ack, ExitRefused},
+		{LoginDeclined, "FEN-2013", "the buyer did not agree to the login", "Go back to the shop; log in again to agree.", http.StatusForbidden, Ack, ExitDenied},
+		{SessionRejected, "FEN-2014", "session is missing, not valid, or over", "Log the buyer in again. It is sent as `Authorization: Bearer <session>`.", http.StatusUnauthorized, Ack, ExitDenied},
+		{NoSessionKeys, "FEN-2015", "sessions cannot be verified here", "Set `front.session_public_key_files` in the configuration of ingest; `fenflow key session` makes a key.", http.StatusServiceUnavailable, Ack, ExitConfig},
+		{PageRefused, "FEN-2016", "this page may not call wx.config", "Send the page's own address, whose domain is one of the app's `js_domains`.", http.StatusForbidden, Ack, ExitDenied},
+
 		{Invalid, "FEN-3001", "request has invalid fields", "Correct the fields listed in `errors` and send the request again.", http.StatusUnprocessableEntity, Ack, ExitUsage},
 		{Malformed, "FEN-3002", "request cannot be read", "Send one JSON document with the documented fields and nothing else.", http.StatusBadRequest, Ack, ExitUsage},
 		{Unauthorized, "FEN-3003", "API key is missing or not known", "Send `Authorization: Bearer fk_…`. `fenflow key new` makes a key; its SHA-256 belongs into `api_keys` of the merchant.", http.StatusUnauthorized, Ack, ExitDenied},

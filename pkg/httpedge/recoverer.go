@@ -1,4 +1,4 @@
-package ingest
+package httpedge
 
 import (
 	"errors"
@@ -8,9 +8,10 @@ import (
 	"runtime/debug"
 )
 
-// recoverer turns a panic into a 500 whose body says nothing. The panic's value
-// may hold bytes from outside, so only its type and the stack are logged.
-func recoverer(m *Metrics, l *slog.Logger, answer func(http.ResponseWriter)) func(http.Handler) http.Handler {
+// Recoverer turns a panic into what answer writes, which says nothing of it.
+// The panic's value may hold bytes from outside, so only its type and the stack
+// are logged. counted is called once for each.
+func Recoverer(counted func(), l *slog.Logger, answer func(http.ResponseWriter)) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			defer func() {
@@ -21,7 +22,7 @@ func recoverer(m *Metrics, l *slog.Logger, answer func(http.ResponseWriter)) fun
 				if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 					panic(p)
 				}
-				m.panics.WithLabelValues().Inc()
+				counted()
 				l.ErrorContext(r.Context(), "panic in a request", "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 				answer(w)
 			}()
