@@ -44,6 +44,7 @@ func plan() []room {
 		{name: "pkg/merchant", ours: nouns},
 		{name: "pkg/qrcode", others: []string{"rsc.io/qr"}},
 		{name: "pkg/wechatpay", ours: append(slices.Clone(nouns), "pkg/merchant", "pkg/qrcode"), others: []string{"github.com/wechatpay-apiv3/wechatpay-go/...", "golang.org/x/..."}},
+		{name: "pkg/session", ours: nouns, others: []string{"github.com/golang-jwt/jwt/v5"}},
 		{name: "pkg/config", ours: append(slices.Clone(nouns), "pkg/merchant"), others: []string{"go.yaml.in/yaml/v3", "github.com/sethvargo/go-envconfig"}},
 		{name: "pkg/request", ours: nouns},
 		{name: "pkg/httpedge", ours: append(slices.Clone(nouns), "pkg/request"), others: []string{"github.com/go-chi/chi/v5"}},
@@ -65,6 +66,7 @@ func plan() []room {
 		{name: "pkg/keycheck", ours: edge, others: useCaseLibraries()},
 		{name: "pkg/reverify", ours: edge, others: useCaseLibraries()},
 		{name: "pkg/recovery", ours: edge, others: useCaseLibraries()},
+		{name: "pkg/login", ours: append(slices.Clone(edge), "pkg/wechat", "pkg/session"), others: useCaseLibraries()},
 		// 3: surfaces
 		{name: "pkg/operator", ours: append(slices.Clone(asked), "pkg/httpedge"), others: []string{"github.com/go-chi/chi/v5/...", "github.com/go-chi/chi/v5", "github.com/google/uuid", "github.com/nats-io/nkeys", "golang.org/x/...", "github.com/prometheus/client_golang/..."}},
 		{name: "pkg/cli", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/operatorapi"), others: []string{"github.com/spf13/cobra", "github.com/jedib0t/go-pretty/v6/...", "github.com/nats-io/nkeys"}},

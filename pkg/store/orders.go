@@ -88,7 +88,7 @@ func createOrderArgs(o *pay.Order, history []pay.HistoryEntry, events []pay.Outg
 		string(o.State), o.Sequence, o.CreatedAt, o.UpdatedAt, o.ExpiresAt, present(o.PrepayRequest), nullTime(o.NextCheckAt),
 		string(o.CheckAPI),
 	}
-	return append(append(args, h.args()...), e.args()...)
+	return append(append(append(args, h.args()...), e.args()...), string(o.AccountID))
 }
 
 // orderRow is an order as its table holds it.
@@ -125,6 +125,7 @@ type orderRow struct {
 	CloseCount          int            `db:"close_count"`
 	CloseRequestedAt    sql.NullTime   `db:"close_requested_at"`
 	CheckedAt           sql.NullTime   `db:"checked_at"`
+	AccountID           sql.NullString `db:"account_id"`
 }
 
 func (r *orderRow) order() pay.Order {
@@ -140,6 +141,7 @@ func (r *orderRow) order() pay.Order {
 		ClosedAt: instant(r.ClosedAt.Time), FailureCode: r.FailureCode, FailureReason: r.FailureReason,
 		NextCheckAt: instant(r.NextCheckAt.Time), CheckAPI: pay.API(r.CheckAPI), CloseCount: r.CloseCount,
 		CloseRequestedAt: instant(r.CloseRequestedAt.Time), CheckedAt: instant(r.CheckedAt.Time),
+		AccountID: pay.AccountID(r.AccountID.String),
 	}
 }
 
