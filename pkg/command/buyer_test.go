@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fenflow/fenflow/pkg/pay"
-	"github.com/fenflow/fenflow/pkg/store"
 )
 
 // What the tests' orders are placed with.
@@ -21,32 +20,21 @@ const (
 	buyerAccount = "0191d5e4-7a3b-7c00-8000-000000000001"
 )
 
-// buyers stand in for sessions and for who owns what: a token is the openid of
-// whoever it names, and all orders without an openid are of one account.
-type buyers struct {
-	store *store.Store
+// sessions stand in for pkg/session: a token is the openid of whoever it names.
+type sessions struct {
 	mchid pay.MchID
 	appid pay.AppID
 }
 
-func (b *buyers) Verify(token string) (pay.Buyer, error) {
+func (s sessions) Verify(token string) (pay.Buyer, error) {
 	if token == "" {
 		return pay.Buyer{}, errors.New("no session")
 	}
-	who := pay.Buyer{MchID: b.mchid, AppID: b.appid, OpenID: pay.OpenID(token)}
+	who := pay.Buyer{MchID: s.mchid, AppID: s.appid, OpenID: pay.OpenID(token)}
 	if token == openid {
 		who.AccountID = buyerAccount
 	}
 	return who, nil
-}
-
-func (b *buyers) BuyersOrder(ctx context.Context, who pay.Buyer, no pay.OutTradeNo) (pay.Order, bool, error) {
-	o, found, err := b.store.Order(ctx, who.MchID, no)
-	theirs := o.AppID == who.AppID && o.OpenID == who.OpenID || o.OpenID == "" && who.AccountID == buyerAccount
-	if err != nil || !found || !theirs {
-		return pay.Order{}, false, err
-	}
-	return o, true, nil
 }
 
 type buyersOrder struct {

@@ -158,7 +158,6 @@ type bundle struct {
 	merchant  simulator.Merchant
 	directory *directory
 	waker     *waker
-	buyers    *buyers
 	options   command.Options
 	service   *command.Service
 }
@@ -249,12 +248,11 @@ func setup(t *testing.T) *bundle {
 	b.store, err = store.Open(t.Context(), store.Config{URL: url, MaxConns: 8})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = b.store.Close() })
-	b.buyers = &buyers{store: b.store, mchid: pay.MchID(m.Mchid), appid: pay.AppID(m.Appid)}
 	b.db, err = sql.Open("postgres", url)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = b.db.Close() })
 	b.options = command.Options{
-		Books: b.store, Sessions: b.buyers, Buyers: b.buyers, Merchants: b.directory, Letters: &letters{}, Relay: &relay{}, Waker: b.waker,
+		Books: b.store, Sessions: sessions{pay.MchID(m.Mchid), pay.AppID(m.Appid)}, Buyers: b.store, Merchants: b.directory, Letters: &letters{}, Relay: &relay{}, Waker: b.waker,
 		Budgets: command.Budgets{OrderQuery: 100, OrderClose: 20, RefundQuery: 50}, Quarantine: 10 * time.Minute,
 		NotifyURL: func(id pay.MchID, p pay.Protocol) string {
 			return "http://127.0.0.1:1/notify/" + string(p) + "/" + string(id)
