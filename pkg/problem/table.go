@@ -89,6 +89,11 @@ func Table() []Entry { //nolint:funlen // a table is as long as its rows
 		{VerifierWrong, "FEN-4033", "login was begun by another page", "Begin the login again in this page, and post the `verifier` that its `challenge` was made from. Somebody else's ticket is of no use.", http.StatusForbidden, Ack, ExitDenied},
 		{AppNotReady, "FEN-4034", "nobody can log in through this app at the moment", "For the operator: the worker's log has WeChat's errcode. Compare `secret_file` of the app with its AppSecret (40125, 40001), and put the worker's address into the app's IP allow-list (40164).", http.StatusServiceUnavailable, Ack, ExitConfig},
 		{NoProfile, "FEN-4035", "WeChat tells nothing about this buyer", "Send the buyer through a login with `scope=snsapi_userinfo`; a mini program posts `encrypted_data` or `phone_code` with its login.", http.StatusConflict, Ack, ExitRefused},
+		{PaidAlready, "FEN-4040", "order is paid already", "Nothing is left to pay: show the buyer the order (`GET /wx/orders/{out_trade_no}`), and deliver it.", http.StatusConflict, Ack, ExitRefused},
+		{OrderOver, "FEN-4041", "order is closed, or has failed", "Place a new order, under a new out_trade_no.", http.StatusConflict, Ack, ExitRefused},
+		{OrderRanOut, "FEN-4042", "order has run out", "Place a new order, under a new out_trade_no. A payment that was under way is still booked: ask with `POST /wx/orders/{out_trade_no}/check`.", http.StatusConflict, Ack, ExitRefused},
+		{NotPayableYet, "FEN-4043", "order is not ready to be paid yet", "The shop's back end repeats its `POST /v1/orders` unchanged: WeChat Pay has not confirmed the order. Then ask again.", http.StatusConflict, Ack, ExitRefused},
+		{NoQRCode, "FEN-4044", "order has no QR code to show", "Only an order of client `native` that can still be paid has one. If its code ran out, repeat its `POST /v1/orders` unchanged.", http.StatusConflict, Ack, ExitRefused},
 
 		{BrokerUnavailable, "FEN-5001", "NATS cannot be reached, or is full or slow", "Check NATS and its stream limits; nothing was acknowledged, so WeChat Pay and shops repeat.", http.StatusServiceUnavailable, Retry, ExitUnavailable},
 		{DatabaseUnavailable, "FEN-5002", "PostgreSQL cannot be reached", "Check PostgreSQL and `postgres.url`; messages wait in NATS meanwhile.", http.StatusServiceUnavailable, Retry, ExitUnavailable},

@@ -112,6 +112,7 @@ type orderRow struct {
 	PrepayRequest       []byte         `db:"prepay_request"`
 	PrepayID            string         `db:"prepay_id"`
 	CodeURL             string         `db:"code_url"`
+	H5URL               string         `db:"h5_url"`
 	CredentialExpiresAt sql.NullTime   `db:"credential_expires_at"`
 	TransactionID       sql.NullString `db:"transaction_id"`
 	PaidAt              sql.NullTime   `db:"paid_at"`
@@ -135,7 +136,7 @@ func (r *orderRow) order() pay.Order {
 		State: pay.OrderState(r.State), Sequence: r.Sequence,
 		CreatedAt: instant(r.CreatedAt), UpdatedAt: instant(r.UpdatedAt), ExpiresAt: instant(r.ExpiresAt),
 		PrepayRequest: r.PrepayRequest,
-		Credential:    pay.Credential{PrepayID: r.PrepayID, CodeURL: r.CodeURL, ExpiresAt: instant(r.CredentialExpiresAt.Time)},
+		Credential:    pay.Credential{PrepayID: r.PrepayID, CodeURL: r.CodeURL, H5URL: r.H5URL, ExpiresAt: instant(r.CredentialExpiresAt.Time)},
 		TransactionID: pay.TransactionID(r.TransactionID.String), PaidAt: instant(r.PaidAt.Time), Late: r.Late,
 		ClosedAt: instant(r.ClosedAt.Time), FailureCode: r.FailureCode, FailureReason: r.FailureReason,
 		NextCheckAt: instant(r.NextCheckAt.Time), CheckAPI: pay.API(r.CheckAPI), CloseCount: r.CloseCount,
@@ -147,10 +148,10 @@ func (r *orderRow) order() pay.Order {
 // orderColumns are the orders that a batch moved: what can change, and the
 // sequence that the row must still have.
 type orderColumns struct {
-	mchid, outTradeNo, state, prepayID, codeURL, transactionID, failureCode, failureReason, checkAPI texts
-	expected, sequence                                                                               integers
-	updatedAt, credentialExpiresAt, paidAt, closedAt, nextCheckAt, checkedAt                         instants
-	late                                                                                             booleans
+	mchid, outTradeNo, state, prepayID, codeURL, transactionID, failureCode, failureReason, checkAPI, h5URL texts
+	expected, sequence                                                                                      integers
+	updatedAt, credentialExpiresAt, paidAt, closedAt, nextCheckAt, checkedAt                                instants
+	late                                                                                                    booleans
 }
 
 func (c *orderColumns) add(o *pay.Order, expected int64) {
@@ -172,12 +173,13 @@ func (c *orderColumns) add(o *pay.Order, expected int64) {
 	c.nextCheckAt = append(c.nextCheckAt, o.NextCheckAt)
 	c.checkAPI = append(c.checkAPI, string(o.CheckAPI))
 	c.checkedAt = append(c.checkedAt, o.CheckedAt)
+	c.h5URL = append(c.h5URL, o.Credential.H5URL)
 }
 
 func (c *orderColumns) args() []any {
 	return []any{
 		c.mchid, c.outTradeNo, c.expected, c.state, c.sequence, c.updatedAt, c.prepayID, c.codeURL,
 		c.credentialExpiresAt, c.transactionID, c.paidAt, c.late, c.closedAt, c.failureCode, c.failureReason, c.nextCheckAt,
-		c.checkAPI, c.checkedAt,
+		c.checkAPI, c.checkedAt, c.h5URL,
 	}
 }

@@ -7,7 +7,7 @@ WITH buyer AS (
     WHERE a.mchid = $1 AND a.account_id = nullif($3, '')::uuid
 )
 SELECT o.mchid, o.out_trade_no, o.appid, o.client, o.protocol, o.description, o.amount_fen, o.currency, o.openid, o.attach, o.digest,
-       o.state, o.sequence, o.created_at, o.updated_at, o.expires_at, o.prepay_request, o.prepay_id, o.code_url, o.credential_expires_at,
+       o.state, o.sequence, o.created_at, o.updated_at, o.expires_at, o.prepay_request, o.prepay_id, o.code_url, o.h5_url, o.credential_expires_at,
        o.transaction_id, o.paid_at, o.late, o.closed_at, o.failure_code, o.failure_reason, o.next_check_at,
        o.check_api, o.close_count, o.close_requested_at, o.checked_at, o.account_id
 FROM orders AS o
