@@ -13,6 +13,7 @@ const (
 	StreamCommand  = "COMMAND"
 	StreamEvent    = "EVENT"
 	StreamRejected = "REJECTED"
+	StreamMessage  = "MESSAGE"          // what WeChat users sent to official accounts and mini programs
 	streamKeys     = "KV_platform_keys" // a key-value bucket is a stream of this name
 )
 
@@ -68,6 +69,8 @@ const (
 const (
 	SubscriberConsumer  = "business"
 	SubscriberAPIPrefix = "fenflow.events"
+	// MessageConsumer is its like on MESSAGE, reached under the same prefix.
+	MessageConsumer = "messages"
 )
 
 const (
@@ -75,6 +78,7 @@ const (
 	subjectRejected = "pay.rejected."
 	subjectCommand  = "pay.command."
 	subjectEvent    = "pay.event."
+	subjectMessage  = "pay.message."
 
 	keyPrefix   = "$KV.platform_keys."
 	keysChanged = "fenflow.platform." // where the broker repeats each stored key
