@@ -55,6 +55,10 @@ const (
 	RequestOperateRecoverable = "fenflow.operate.recoverable" // what there is to recover
 )
 
+// ServiceWeChat is the name under which the front door's requests are answered;
+// deploy/nats.conf lets the worker be asked about a service of this name.
+const ServiceWeChat = "fenflow-wechat"
+
 // The durable consumers of the lanes, without which nothing in NOTIFY counts as settled.
 const (
 	durableLive   = "settle-live"
