@@ -104,7 +104,7 @@ type WeChat struct {
 type Front struct {
 	URL                   string        `yaml:"url" kind:"url" doc:"Where buyers reach listen.front from outside. Unset: public_url."`
 	SessionKeyFile        string        `yaml:"session_key_file" kind:"secret_file" roles:"worker" doc:"Ed25519 private key that signs buyers' sessions; make one with fenflow key session."`
-	SessionPublicKeyFiles []string      `yaml:"session_public_key_files" kind:"file" roles:"ingest" doc:"Public keys that sessions are verified with; several while the key changes. Not secret."`
+	SessionPublicKeyFiles []string      `yaml:"session_public_key_files" kind:"file" roles:"ingest worker" doc:"Public keys that sessions are verified with; several while the key changes. Not secret."`
 	SessionLifetime       time.Duration `yaml:"session_lifetime" default:"2h" doc:"How long a buyer's session lasts."`
 	VerifyFiles           []string      `yaml:"verify_files" doc:"Names of the files that WeChat's console asks for at the root of a domain, MP_verify_….txt; what they hold is in the name."`
 }
