@@ -42,6 +42,7 @@ func plan() []room {
 		{name: "schema"},
 		// 1a: protocols
 		{name: "pkg/merchant", ours: nouns},
+		{name: "pkg/wechat", ours: append(slices.Clone(nouns), "pkg/merchant", "pkg/telemetry"), others: []string{"github.com/silenceper/wechat/v2/...", "golang.org/x/..."}},
 		{name: "pkg/wechatpay", ours: append(slices.Clone(nouns), "pkg/merchant"), others: []string{"github.com/wechatpay-apiv3/wechatpay-go/...", "golang.org/x/..."}},
 		{name: "pkg/config", ours: append(slices.Clone(nouns), "pkg/merchant"), others: []string{"go.yaml.in/yaml/v3", "github.com/sethvargo/go-envconfig"}},
 		{name: "pkg/request", ours: nouns},
@@ -180,7 +181,7 @@ func TestLayering_the_edge_holds_no_database_and_no_server(t *testing.T) {
 	packages := goList(t, "./cmd/ingest")
 	require.Len(t, packages, 1)
 	for _, dep := range packages[0].Deps {
-		for _, forbidden := range []string{"github.com/lib/pq", "github.com/jmoiron/sqlx", "github.com/pressly/goose", "github.com/nats-io/nats-server", module + "/pkg/store", module + "/pkg/simulator", module + "/pkg/testkit"} {
+		for _, forbidden := range []string{"github.com/lib/pq", "github.com/jmoiron/sqlx", "github.com/pressly/goose", "github.com/nats-io/nats-server", "github.com/silenceper/wechat", module + "/pkg/wechat", module + "/pkg/store", module + "/pkg/simulator", module + "/pkg/testkit"} {
 			require.False(t, dep == forbidden || strings.HasPrefix(dep, forbidden+"/"), "cmd/ingest reaches %s", dep)
 		}
 	}

@@ -38,6 +38,15 @@ const (
 	UnsupportedMedia Kind = "unsupported_media"
 )
 
+// Buyers at the front door, and WeChat behind it (FEN-3xxx, too).
+const (
+	LoginCodeRefused  Kind = "login_code_refused"
+	BuyerRefused      Kind = "buyer_refused"
+	AppRefused        Kind = "app_refused"
+	WeChatUnavailable Kind = "wechat_unavailable"
+	NotFromWeChat     Kind = "not_from_wechat"
+)
+
 // Requests of operators (FEN-3xxx, too).
 const (
 	Forbidden         Kind = "forbidden"
