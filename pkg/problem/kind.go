@@ -103,7 +103,6 @@ const (
 	NoMessages        Kind = "no_messages"
 	NoMenu            Kind = "no_menu"
 	MenuRefused       Kind = "menu_refused"
-	MenuUnanswered    Kind = "menu_unanswered"
 )
 
 // What fenflow leans on (FEN-5xxx).
