@@ -11,7 +11,7 @@ import (
 // parameters to our call. WeChat asks for room for 512 characters of a token.
 var (
 	codeShape   = regexp.MustCompile(`^[0-9A-Za-z_-]{1,256}$`)
-	tokenShape  = regexp.MustCompile(`^[0-9A-Za-z_-]{1,2048}$`)
+	tokenShape  = regexp.MustCompile(`^[0-9A-Za-z_-]{1,1000}$`)
 	openIDShape = regexp.MustCompile(`^[0-9A-Za-z_-]{1,64}$`)
 )
 
