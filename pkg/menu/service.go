@@ -133,7 +133,11 @@ func (s *Service) change(ctx context.Context, q question) (func(merchant.Secret)
 		if err := wechat.CheckMenu(q.Menu); err != nil {
 			return nil, err //nolint:wrapcheck // it names the button and the limit
 		}
-		return func(token merchant.Secret) error { return s.WeChat.MenuSet(ctx, token, q.Menu) }, nil
+		written, err := plain(q.Menu)
+		if err != nil {
+			return nil, problem.Wrap(problem.Malformed, err, "")
+		}
+		return func(token merchant.Secret) error { return s.WeChat.MenuSet(ctx, token, written) }, nil
 	case q.Act == actRemove && len(q.Menu) == 0:
 		return func(token merchant.Secret) error { return s.WeChat.MenuRemove(ctx, token) }, nil
 	}

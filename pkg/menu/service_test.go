@@ -35,7 +35,7 @@ const (
 )
 
 // theMenu has a field that fenflow does not know, and Chinese.
-const theMenu = `{"button":[{"type":"click","name":"今日茶","key":"tea","colour":"green"},{"name":"More","sub_button":[{"type":"view","name":"Shop","url":"https://shop.example.com/"}]}]}`
+const theMenu = `{"button":[{"type":"click","name":"今日茶","key":"tea","colour":"green"},{"name":"More","sub_button":[{"type":"view","name":"Shop","url":"https://shop.example.com/?a=1&b=2"}]}]}`
 
 // platform is WeChat's side: it keeps one menu and answers as documented.
 type platform struct {
@@ -154,8 +154,9 @@ func TestAnswer_sets_shows_and_removes_a_menu_and_writes_down_who_did(t *testing
 	require.Nil(t, refused)
 	require.Empty(t, got, "there is none")
 	require.Empty(t, s.audits())
-	_, refused = s.ask(act("set", string(account), theMenu))
+	_, refused = s.ask(act("set", string(account), strings.ReplaceAll(theMenu, "&", `\u0026`)))
 	require.Nil(t, refused)
+	require.Contains(t, s.platform.menu, "?a=1&b=2", "as it is to be")
 	require.JSONEq(t, theMenu, s.platform.menu)
 	require.Contains(t, s.platform.menu, `"colour":"green"`, "with what fenflow does not know")
 	require.Contains(t, s.platform.menu, "今日茶", "and not escaped, which WeChat would show")
