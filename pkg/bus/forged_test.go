@@ -51,7 +51,7 @@ func TestPermissions_a_business_system_settles_no_notification(t *testing.T) {
 	require.NoError(t, NewPacker(w.notify, "1").Publish(t.Context(), envelope(1)))
 	<-taken
 	shop := raw(t, w.server, "subscriber", nil)
-	for _, subject := range forgedAcks(StreamNotify, durableLive, SubscriberConsumer) {
+	for _, subject := range append(forgedAcks(StreamNotify, durableLive, SubscriberConsumer), "$JS.ACK.MESSAGE.messages.NOTIFY."+durableLive+".1.1.1.0.0", "$JS.ACK._.hash.MESSAGE.messages.NOTIFY."+durableLive+".1.1.1.0.0") {
 		for _, word := range []string{"", "+ACK", "+TERM", "+NXT"} {
 			require.NoError(t, shop.PublishRequest(subject, shop.NewInbox(), []byte(word)))
 		}

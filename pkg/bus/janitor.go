@@ -49,7 +49,7 @@ func (b *Bus) Tidy(ctx context.Context, now time.Time) ([]StreamHealth, error) {
 		name string
 		keep time.Duration // 0: the stream has an age or a size of its own
 		must []string      // consumers without which nothing in it is settled
-	}{{StreamNotify, keepNotify, []string{durableLive, durableReplay}}, {StreamCommand, keepCommand, nil}, {StreamEvent, 0, nil}, {StreamRejected, 0, nil}} {
+	}{{StreamNotify, keepNotify, []string{durableLive, durableReplay}}, {StreamCommand, keepCommand, nil}, {StreamEvent, 0, nil}, {StreamRejected, 0, nil}, {StreamMessage, 0, nil}} {
 		health, err := b.tidyStream(ctx, s.name, s.keep, s.must, now)
 		if err != nil {
 			return all, fmt.Errorf("tidy stream %s: %w", s.name, classify(err))

@@ -13,6 +13,7 @@ const (
 	StreamCommand  = "COMMAND"
 	StreamEvent    = "EVENT"
 	StreamRejected = "REJECTED"
+	StreamMessage  = "MESSAGE"          // what WeChat users sent to official accounts and mini programs
 	streamKeys     = "KV_platform_keys" // a key-value bucket is a stream of this name
 )
 
@@ -69,6 +70,10 @@ const (
 	RequestOperateMenu        = "fenflow.operate.menu"        // the menu of an official account
 )
 
+// ServiceWeChat is the name under which the front door's requests are answered;
+// deploy/nats.conf lets the worker be asked about a service of this name.
+const ServiceWeChat = "fenflow-wechat"
+
 // The durable consumers of the lanes, without which nothing in NOTIFY counts as settled.
 const (
 	durableLive   = "settle-live"
@@ -83,6 +88,8 @@ const (
 const (
 	SubscriberConsumer  = "business"
 	SubscriberAPIPrefix = "fenflow.events"
+	// MessageConsumer is its like on MESSAGE, reached under the same prefix.
+	MessageConsumer = "messages"
 )
 
 const (
@@ -90,6 +97,7 @@ const (
 	subjectRejected = "pay.rejected."
 	subjectCommand  = "pay.command."
 	subjectEvent    = "pay.event."
+	subjectMessage  = "pay.message."
 
 	keyPrefix   = "$KV.platform_keys."
 	keysChanged = "fenflow.platform." // where the broker repeats each stored key

@@ -72,6 +72,24 @@ var probes = []struct{ do, subject string }{
 	{"publish", "fenflow.events.CONSUMER.INFO.EVENT.business"},
 	{"publish", "fenflow.events.CONSUMER.MSG.NEXT.EVENT.business"},
 	{"publish", "fenflow.events.CONSUMER.CREATE.EVENT.x"},
+	{"publish", "$JS.API.CONSUMER.CREATE.MESSAGE.messages.pay.message.>"},
+	{"publish", "$JS.API.CONSUMER.CREATE.MESSAGE.x"},
+	{"publish", "$JS.API.CONSUMER.INFO.MESSAGE.messages"},
+	{"publish", "$JS.API.CONSUMER.DELETE.MESSAGE.messages"},
+	{"publish", "$JS.API.CONSUMER.MSG.NEXT.MESSAGE.messages"},
+	{"publish", "$JS.API.STREAM.MSG.GET.MESSAGE"},
+	{"publish", "$JS.API.STREAM.PURGE.MESSAGE"},
+	{"publish", "$JS.API.STREAM.DELETE.MESSAGE"},
+	{"publish", "$JS.API.DIRECT.GET.MESSAGE"},
+	{"publish", "fenflow.events.CONSUMER.INFO.MESSAGE.messages"},
+	{"publish", "fenflow.events.CONSUMER.MSG.NEXT.MESSAGE.messages"},
+	{"publish", "fenflow.events.CONSUMER.MSG.NEXT.MESSAGE.other"},
+	{"publish", "fenflow.events.CONSUMER.CREATE.MESSAGE.messages"},
+	{"publish", "fenflow.events.STREAM.MSG.GET.MESSAGE"},
+	{"publish", "$JS.ACK.MESSAGE.messages.1.1.1.1.1"},
+	{"publish", "$JS.ACK._.hash.MESSAGE.messages.1.1.1.1.1.1"},
+	{"publish", "$JS.ACK.MESSAGE.other.1.1.1.1.1"},
+	{"publish", "$JS.ACK.other.MESSAGE.messages.1.1.1.1.1"},
 	{"publish", "$JS.ACK.NOTIFY.settle-live.1.1.1.1.1"},
 	{"publish", "$JS.ACK._.hash.NOTIFY.settle-live.1.1.1.1.1.1"},
 	{"publish", "$JS.ACK.COMMAND.command-1.1.1.1.1.1"},
@@ -95,6 +113,7 @@ var probes = []struct{ do, subject string }{
 	{"subscribe", "pay.notify.live.1"},
 	{"subscribe", "pay.event.>"},
 	{"subscribe", "pay.command.>"},
+	{"subscribe", "pay.message.>"},
 	{"subscribe", "_INBOX.>"},
 	{"subscribe", "_INBOX_notify.>"},
 	{"subscribe", "_INBOX_api.>"},
@@ -110,7 +129,19 @@ var probes = []struct{ do, subject string }{
 	{"publish", "fenflow.operate.rehearse"},
 	{"subscribe", "fenflow.operate.rehearse"},
 	{"publish", "_INBOX_console.reply.x"},
+	{"publish", "fenflow.operate.menu"},
+	{"publish", "fenflow.wechat.message"},
+	{"publish", "fenflow.wechat.other.message"},
+	{"publish", "$SRV.PING"},
+	{"publish", "$SRV.INFO.fenflow-wechat"},
+	{"publish", "$SRV.STATS.fenflow-wechat"},
+	{"subscribe", "$SRV.>"},
+	{"subscribe", "$SRV.PING"},
+	{"subscribe", "$SRV.STATS.fenflow-wechat"},
+	{"subscribe", "$SRV.INFO.fenflow-wechat.id"},
+	{"subscribe", "$SRV.INFO.other"},
 	{"subscribe", "fenflow.wechat.login"},
+	{"subscribe", "fenflow.wechat.message"},
 	{"subscribe", "fenflow.platform.>"},
 	{"subscribe", "$KV.platform_keys.>"},
 	{"subscribe", "$JS.>"},
@@ -128,9 +159,9 @@ var allowed = map[string][]string{
 		"publish fenflow.act.check", "publish fenflow.act.abnormal",
 		"subscribe _INBOX_api.>",
 	},
-	"front": {"publish fenflow.wechat.login", "subscribe _INBOX_front.>"},
+	"front": {"publish fenflow.wechat.login", "publish fenflow.wechat.message", "subscribe _INBOX_front.>"},
 	"worker": {
-		"publish pay.event.1900000109.order.paid", "publish pay.notify.replay", "publish $KV.platform_keys.durability",
+		"publish pay.event.1900000109.order.paid", "publish pay.message.wx1.text", "publish pay.notify.replay", "publish $KV.platform_keys.durability",
 		"publish _INBOX_api.reply.x", "publish _INBOX_console.reply.x",
 		"publish $JS.API.INFO", "publish $JS.API.STREAM.INFO.NOTIFY", "publish $JS.API.STREAM.CREATE.OTHER", "publish $JS.API.STREAM.UPDATE.EVENT",
 		"publish $JS.API.STREAM.PURGE.NOTIFY", "publish $JS.API.STREAM.MSG.GET.NOTIFY", "publish $JS.API.STREAM.MSG.GET.EVENT",
@@ -138,20 +169,24 @@ var allowed = map[string][]string{
 		"publish $JS.API.STREAM.MSG.GET.REJECTED",
 		"publish $JS.API.CONSUMER.CREATE.NOTIFY.x", "publish $JS.API.CONSUMER.CREATE.EVENT.x", "publish $JS.API.CONSUMER.DELETE.EVENT.shop",
 		"publish $JS.API.CONSUMER.MSG.NEXT.NOTIFY.settle-live",
+		"publish $JS.API.CONSUMER.CREATE.MESSAGE.messages.pay.message.>",
 		"publish $JS.ACK.NOTIFY.settle-live.1.1.1.1.1", "publish $JS.ACK._.hash.NOTIFY.settle-live.1.1.1.1.1.1",
 		"publish $JS.ACK.COMMAND.command-1.1.1.1.1.1",
 		"subscribe _INBOX_worker.>", "subscribe fenflow.verify.v2", "subscribe fenflow.read.order",
 		"subscribe fenflow.act.check", "subscribe fenflow.act.abnormal", "subscribe fenflow.operate.rehearse", "subscribe fenflow.wechat.login",
+		"subscribe fenflow.wechat.message", "subscribe $SRV.PING", "subscribe $SRV.STATS.fenflow-wechat", "subscribe $SRV.INFO.fenflow-wechat.id",
 	},
 	"reconciler": {"subscribe _INBOX_reconciler.>"},
 	"console": {
 		"publish pay.command.order.close.1900000109", "publish pay.command.refund.create.1900000109",
 		"publish pay.command.refund.give_up.1900000109", "publish pay.command.anomaly.accept.1900000109", "publish pay.command.anomaly.refund.1900000109",
 		"publish fenflow.act.check", "publish fenflow.act.abnormal", "publish fenflow.operate.rehearse",
-		"subscribe _INBOX_console.>",
+		"publish fenflow.operate.menu", "subscribe _INBOX_console.>",
 	},
 	"subscriber": {
 		"publish fenflow.events.CONSUMER.INFO.EVENT.business", "publish fenflow.events.CONSUMER.MSG.NEXT.EVENT.business",
+		"publish fenflow.events.CONSUMER.INFO.MESSAGE.messages", "publish fenflow.events.CONSUMER.MSG.NEXT.MESSAGE.messages",
+		"publish $JS.ACK.MESSAGE.messages.1.1.1.1.1", "publish $JS.ACK._.hash.MESSAGE.messages.1.1.1.1.1.1",
 		"publish $JS.ACK.EVENT.business.1.1.1.1.1", "publish $JS.ACK._.hash.EVENT.business.1.1.1.1.1.1",
 		"subscribe _INBOX_subscriber.>",
 	},
@@ -237,8 +272,9 @@ func TestPermissions_a_reply_subject_reaches_nothing_of_ours(t *testing.T) {
 	targets := []string{
 		"$JS.API.STREAM.DELETE.NOTIFY", "$JS.API.STREAM.DELETE.EVENT", "$JS.API.STREAM.PURGE.EVENT", "$JS.API.STREAM.PURGE.NOTIFY",
 		"pay.event.1900000109.order.paid", "pay.command.order.create.1900000109", "pay.notify.replay", "$KV.platform_keys.durability",
+		"pay.message.wx1.text", "$JS.API.STREAM.DELETE.MESSAGE",
 	}
-	for _, s := range []string{StreamNotify, StreamCommand, StreamEvent, StreamRejected, streamKeys} {
+	for _, s := range []string{StreamNotify, StreamCommand, StreamEvent, StreamRejected, streamKeys, StreamMessage} {
 		before[s] = w.stream(t, s).State.LastSeq
 	}
 	for role, asks := range map[string]map[string]string{
@@ -246,8 +282,11 @@ func TestPermissions_a_reply_subject_reaches_nothing_of_ours(t *testing.T) {
 			"fenflow.keys":      `{"multi_last":["$KV.platform_keys.none"],"batch":1}`, // answered with an empty 404
 			"pay.notify.live.1": "x",                                                   // answered with a PubAck
 		},
-		"api":        {"pay.command.order.create.1900000109": "x"},
-		"subscriber": {"fenflow.events.CONSUMER.MSG.NEXT.EVENT.business": `{"batch":1,"no_wait":true}`},
+		"api": {"pay.command.order.create.1900000109": "x"},
+		"subscriber": {
+			"fenflow.events.CONSUMER.MSG.NEXT.EVENT.business":   `{"batch":1,"no_wait":true}`,
+			"fenflow.events.CONSUMER.MSG.NEXT.MESSAGE.messages": `{"batch":1,"no_wait":true}`,
+		},
 	} {
 		conn := raw(t, w.server, role, nil)
 		for subject, body := range asks {
@@ -266,6 +305,7 @@ func TestPermissions_a_reply_subject_reaches_nothing_of_ours(t *testing.T) {
 	require.EqualValues(t, len(targets)+1, after(StreamNotify), "its own messages only")
 	require.EqualValues(t, len(targets)+1, after(StreamCommand), "its own messages only")
 	require.Zero(t, after(StreamEvent))
+	require.Zero(t, after(StreamMessage))
 	require.EqualValues(t, 3, w.stream(t, StreamEvent).State.Msgs)
 	require.EqualValues(t, 1, after(streamKeys))
 }

@@ -56,7 +56,7 @@ func LookAtServer(ctx context.Context, url string) (ServerState, error) {
 // ReservedBytes is what the streams may hold in all, with limits as they must be.
 func (l Limits) ReservedBytes() int64 {
 	l = l.orDefaults()
-	return l.Notify + l.Command + l.Event + l.Rejected + keysBytes
+	return l.Notify + l.Command + l.Event + l.Rejected + l.Message + keysBytes
 }
 
 // StreamFills says how full each stream is. Role worker may.

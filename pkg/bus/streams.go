@@ -13,7 +13,7 @@ import (
 // Limits are the bytes each stream may hold. The broker reserves them against
 // its max_file_store.
 type Limits struct {
-	Notify, Command, Event, Rejected int64
+	Notify, Command, Event, Rejected, Message int64
 }
 
 // Defaults of Limits: NOTIFY holds about two million notifications of 1 KB.
@@ -22,6 +22,7 @@ const (
 	defaultEventBytes    = 2 << 30
 	defaultCommandBytes  = 512 << 20
 	defaultRejectedBytes = 64 << 20
+	defaultMessageBytes  = 512 << 20 // a quarter of a million messages of 2 KB
 	keysBytes            = 16 << 20
 )
 
@@ -31,11 +32,13 @@ func (l Limits) orDefaults() Limits {
 		Command:  cmp.Or(l.Command, defaultCommandBytes),
 		Event:    cmp.Or(l.Event, defaultEventBytes),
 		Rejected: cmp.Or(l.Rejected, defaultRejectedBytes),
+		Message:  cmp.Or(l.Message, defaultMessageBytes),
 	}
 }
 
 const (
-	eventAge = 90 * 24 * time.Hour
+	eventAge   = 90 * 24 * time.Hour
+	messageAge = 7 * 24 * time.Hour
 	// eventDuplicates covers the relay's repeats after a crash between
 	// publish and mark. Subscribers act on event ids, not on this window.
 	eventDuplicates = 5 * time.Minute
@@ -64,7 +67,10 @@ func (b *Bus) streamConfigs() []jetstream.StreamConfig {
 	keys.AllowDirect = true
 	keys.AllowRollup = true // a key-value bucket to other tools, too
 	keys.RePublish = &jetstream.RePublish{Source: keyPrefix + ">", Destination: keysChanged + ">"}
-	return []jetstream.StreamConfig{notify, command, event, rejected, keys}
+	message := b.stream(StreamMessage, l.Message, "pay.message.>")
+	message.MaxAge = messageAge
+	message.DenyPurge = true
+	return []jetstream.StreamConfig{notify, command, event, rejected, keys, message}
 }
 
 func (b *Bus) stream(name string, maxBytes int64, subject string) jetstream.StreamConfig {
@@ -98,7 +104,7 @@ func (b *Bus) EnsureStreams(ctx context.Context) error {
 	if err := b.EnsureSubscriber(ctx, SubscriberConsumer, "pay.event.>"); err != nil {
 		return err
 	}
-	return nil
+	return b.ensureReader(ctx, StreamMessage, MessageConsumer, "pay.message.>")
 }
 
 func (b *Bus) ensureStream(ctx context.Context, want jetstream.StreamConfig) error {
@@ -132,10 +138,14 @@ func (b *Bus) ensureStream(ctx context.Context, want jetstream.StreamConfig) err
 // EnsureSubscriber makes a durable pull consumer on EVENT for a business
 // system, which may fetch and acknowledge but not make one itself.
 func (b *Bus) EnsureSubscriber(ctx context.Context, name, filter string) error {
+	return b.ensureReader(ctx, StreamEvent, name, filter)
+}
+
+func (b *Bus) ensureReader(ctx context.Context, stream, name, filter string) error {
 	if err := token("subscriber", name); err != nil {
 		return err
 	}
-	_, err := b.js.CreateOrUpdateConsumer(ctx, StreamEvent, jetstream.ConsumerConfig{
+	_, err := b.js.CreateOrUpdateConsumer(ctx, stream, jetstream.ConsumerConfig{
 		Durable:       name,
 		FilterSubject: filter,
 		AckPolicy:     jetstream.AckExplicitPolicy,

@@ -168,6 +168,7 @@ func readyAnswers(t *testing.T) http.Handler {
 		_, _ = io.WriteString(w, `{"notifications":[],"next_cursor":"bGF0ZXI"}`)
 	})
 	mux.HandleFunc("GET /operator/v1/notifications/{id}", file("notification.json"))
+	readyMenus(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "); {
 		case token != reader && token != operator:

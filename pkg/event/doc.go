@@ -1,8 +1,8 @@
 // Package event holds the events of fenflow as subscribers see them:
 // CloudEvents 1.0 in structured JSON.
 //
-// Its neighbours: store writes these structs into the outbox, subscribers
-// parse them. It imports the standard library only, so a business system may
+// Its neighbours: store writes these structs into the outbox, message puts what
+// WeChat users sent on the bus, subscribers parse them. It imports the standard library only, so a business system may
 // use it without any of fenflow's drivers.
 //
 // It guarantees stable JSON names: fields are added, never renamed or

@@ -93,6 +93,7 @@ func New(o Options) *API {
 	a.routeRefunds(r)
 	a.routeOrderActs(r)
 	a.routeRecoveries(r)
+	a.routeMenus(r)
 	a.router = r
 	return a
 }

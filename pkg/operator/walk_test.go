@@ -65,6 +65,8 @@ func (n namesOfWalk) bodies() map[string]string {
 		"/operator/v1/rehearsed-replays":                  `{"delivery_ids":["` + n.letter + `"],"orders":[],"reason":"why not"}`,
 		"/operator/v1/notification-replays":               named,
 		"/operator/v1/recoveries":                         `{"since":"2026-03-01T00:00:00Z","reason":"why not"}`,
+		"PUT /operator/v1/apps/{appid}/menu":              `{"menu":{"button":[]},"reason":"why not"}`,
+		"DELETE /operator/v1/apps/{appid}/menu":           reason,
 	}
 }
 
@@ -106,6 +108,7 @@ func setupWalk(t *testing.T) *walk {
 
 	values := map[string]string{
 		"out_trade_no": "order-0001", "number": "R-1", "delivery_id": string(letter.ID), "transaction_id": "42-odd", "mchid": string(shop), "name": "erp", "sequence": "1",
+		"appid": "wx8888888888888888",
 	}
 	bodies := namesOfWalk{letter: string(second.ID), name: "erp", nkey: aKey(t)}.bodies()
 	for pattern, item := range s.schema.document.Paths.Map() {
@@ -118,10 +121,14 @@ func setupWalk(t *testing.T) *walk {
 			r := walked{method: method, pattern: pattern, path: path}
 			r.path += needed(item, "")
 			if method != http.MethodGet {
-				body, there := bodies[pattern]
+				key := pattern
+				if _, own := bodies[r.String()]; own { // an address that several methods change
+					key = r.String()
+				}
+				body, there := bodies[key]
 				require.True(t, there, "say what %s is sent, so that it is known who may", r)
 				r.body = body
-				delete(bodies, pattern)
+				delete(bodies, key)
 			}
 			w.routes = append(w.routes, r)
 		}
@@ -222,6 +229,7 @@ func readersAsk() []string {
 	return []string{
 		bus.RequestOperateKeys, bus.RequestOperateMerchant, bus.RequestOperateRejected, bus.RequestOperateReverify, bus.RequestOperateLane,
 		bus.RequestOperateEvents, bus.RequestOperateConnections, bus.RequestOperateSubscriber, bus.RequestOperateRecoverable,
+		bus.RequestOperateMenu,
 	}
 }
 
@@ -244,6 +252,9 @@ func TestTokens_of_role_read_change_nothing_on_any_route(t *testing.T) {
 		require.Contains(t, readersAsk(), subject)
 		if subject == bus.RequestOperateSubscriber {
 			require.Contains(t, question, `"do":"look"`)
+		}
+		if subject == bus.RequestOperateMenu {
+			require.Contains(t, question, `"act":"get"`)
 		}
 		require.NotContains(t, question, `"live":true`)
 	}

@@ -37,6 +37,7 @@ const (
 	subjectEvents      = "fenflow.operate.events"
 	subjectKeys        = "fenflow.operate.keys"
 	subjectLane        = "fenflow.operate.lane"
+	subjectMenu        = "fenflow.operate.menu"
 	subjectMerchant    = "fenflow.operate.merchant"
 	subjectPublish     = "fenflow.operate.publish"
 	subjectRehearse    = "fenflow.operate.rehearse"

@@ -396,6 +396,14 @@ type AnomalyStory struct {
 	Refunds []Refund `json:"refunds"`
 }
 
+// AppMenu defines model for AppMenu.
+type AppMenu struct {
+	Appid string `json:"appid"`
+
+	// Menu as WeChat documents it; absent: there is none
+	Menu *map[string]interface{} `json:"menu,omitempty"`
+}
+
 // Attempt defines model for Attempt.
 type Attempt struct {
 	Code *string `json:"code,omitempty"`
@@ -1639,6 +1647,9 @@ type ToldEvents struct {
 	Subscriber string `json:"subscriber"`
 }
 
+// AppID defines model for AppId.
+type AppID = string
+
 // Cursor defines model for Cursor.
 type Cursor = string
 
@@ -1699,6 +1710,21 @@ type AcceptAnomalyParams struct {
 // RefundAnomalyParams defines parameters for RefundAnomaly.
 type RefundAnomalyParams struct {
 	Mchid *Mchid `form:"mchid,omitempty" json:"mchid,omitempty"`
+}
+
+// RemoveMenuJSONBody defines parameters for RemoveMenu.
+type RemoveMenuJSONBody struct {
+	// Reason for the audit log
+	Reason string `json:"reason"`
+}
+
+// SetMenuJSONBody defines parameters for SetMenu.
+type SetMenuJSONBody struct {
+	// Menu as WeChat documents it: {button: [...]}
+	Menu map[string]interface{} `json:"menu"`
+
+	// Reason for the audit log
+	Reason string `json:"reason"`
 }
 
 // ListAuditParams defines parameters for ListAudit.
@@ -1990,6 +2016,12 @@ type AcceptAnomalyJSONRequestBody = AnomalyDecision
 // RefundAnomalyJSONRequestBody defines body for RefundAnomaly for application/json ContentType.
 type RefundAnomalyJSONRequestBody = AnomalyDecision
 
+// RemoveMenuJSONRequestBody defines body for RemoveMenu for application/json ContentType.
+type RemoveMenuJSONRequestBody RemoveMenuJSONBody
+
+// SetMenuJSONRequestBody defines body for SetMenu for application/json ContentType.
+type SetMenuJSONRequestBody SetMenuJSONBody
+
 // ReplayDeadLettersJSONRequestBody defines body for ReplayDeadLetters for application/json ContentType.
 type ReplayDeadLettersJSONRequestBody ReplayDeadLettersJSONBody
 
@@ -2123,6 +2155,19 @@ type ClientInterface interface {
 	RefundAnomalyWithBody(ctx context.Context, transactionID TransactionID, params *RefundAnomalyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	RefundAnomaly(ctx context.Context, transactionID TransactionID, params *RefundAnomalyParams, body RefundAnomalyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RemoveMenuWithBody request with any body
+	RemoveMenuWithBody(ctx context.Context, appid AppID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	RemoveMenu(ctx context.Context, appid AppID, body RemoveMenuJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetMenu request
+	GetMenu(ctx context.Context, appid AppID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetMenuWithBody request with any body
+	SetMenuWithBody(ctx context.Context, appid AppID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	SetMenu(ctx context.Context, appid AppID, body SetMenuJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListAudit request
 	ListAudit(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2334,6 +2379,66 @@ func (c *Client) RefundAnomalyWithBody(ctx context.Context, transactionID Transa
 
 func (c *Client) RefundAnomaly(ctx context.Context, transactionID TransactionID, params *RefundAnomalyParams, body RefundAnomalyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRefundAnomalyRequest(c.Server, transactionID, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) RemoveMenuWithBody(ctx context.Context, appid AppID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRemoveMenuRequestWithBody(c.Server, appid, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) RemoveMenu(ctx context.Context, appid AppID, body RemoveMenuJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRemoveMenuRequest(c.Server, appid, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) GetMenu(ctx context.Context, appid AppID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetMenuRequest(c.Server, appid)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) SetMenuWithBody(ctx context.Context, appid AppID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetMenuRequestWithBody(c.Server, appid, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+func (c *Client) SetMenu(ctx context.Context, appid AppID, body SetMenuJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetMenuRequest(c.Server, appid, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3338,6 +3443,134 @@ func NewRefundAnomalyRequestWithBody(server string, transactionID TransactionID,
 	}
 
 	req, err := http.NewRequest("POST", queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRemoveMenuRequest calls the generic RemoveMenu builder with application/json body
+func NewRemoveMenuRequest(server string, appid AppID, body RemoveMenuJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRemoveMenuRequestWithBody(server, appid, "application/json", bodyReader)
+}
+
+// NewRemoveMenuRequestWithBody generates requests for RemoveMenu with any type of body
+func NewRemoveMenuRequestWithBody(server string, appid AppID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithLocation("simple", false, "appid", runtime.ParamLocationPath, appid)
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/apps/%s/menu", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest("DELETE", queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewGetMenuRequest generates requests for GetMenu
+func NewGetMenuRequest(server string, appid AppID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithLocation("simple", false, "appid", runtime.ParamLocationPath, appid)
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/apps/%s/menu", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest("GET", queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewSetMenuRequest calls the generic SetMenu builder with application/json body
+func NewSetMenuRequest(server string, appid AppID, body SetMenuJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSetMenuRequestWithBody(server, appid, "application/json", bodyReader)
+}
+
+// NewSetMenuRequestWithBody generates requests for SetMenu with any type of body
+func NewSetMenuRequestWithBody(server string, appid AppID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithLocation("simple", false, "appid", runtime.ParamLocationPath, appid)
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/apps/%s/menu", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest("PUT", queryURL.String(), body)
 	if err != nil {
 		return nil, err
 	}
@@ -5931,6 +6164,19 @@ type ClientWithResponsesInterface interface {
 
 	RefundAnomalyWithResponse(ctx context.Context, transactionID TransactionID, params *RefundAnomalyParams, body RefundAnomalyJSONRequestBody, reqEditors ...RequestEditorFn) (*RefundAnomalyResponse, error)
 
+	// RemoveMenuWithBodyWithResponse request with any body
+	RemoveMenuWithBodyWithResponse(ctx context.Context, appid AppID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RemoveMenuResponse, error)
+
+	RemoveMenuWithResponse(ctx context.Context, appid AppID, body RemoveMenuJSONRequestBody, reqEditors ...RequestEditorFn) (*RemoveMenuResponse, error)
+
+	// GetMenuWithResponse request
+	GetMenuWithResponse(ctx context.Context, appid AppID, reqEditors ...RequestEditorFn) (*GetMenuResponse, error)
+
+	// SetMenuWithBodyWithResponse request with any body
+	SetMenuWithBodyWithResponse(ctx context.Context, appid AppID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetMenuResponse, error)
+
+	SetMenuWithResponse(ctx context.Context, appid AppID, body SetMenuJSONRequestBody, reqEditors ...RequestEditorFn) (*SetMenuResponse, error)
+
 	// ListAuditWithResponse request
 	ListAuditWithResponse(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*ListAuditResponse, error)
 
@@ -6165,6 +6411,75 @@ func (r RefundAnomalyResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r RefundAnomalyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type RemoveMenuResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *AppMenu
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r RemoveMenuResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RemoveMenuResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type GetMenuResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *AppMenu
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r GetMenuResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetMenuResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type SetMenuResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *AppMenu
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r SetMenuResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SetMenuResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -7120,6 +7435,49 @@ func (c *ClientWithResponses) RefundAnomalyWithResponse(ctx context.Context, tra
 	return ParseRefundAnomalyResponse(rsp)
 }
 
+// RemoveMenuWithBodyWithResponse request with arbitrary body returning *RemoveMenuResponse
+func (c *ClientWithResponses) RemoveMenuWithBodyWithResponse(ctx context.Context, appid AppID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RemoveMenuResponse, error) {
+	rsp, err := c.RemoveMenuWithBody(ctx, appid, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRemoveMenuResponse(rsp)
+}
+
+func (c *ClientWithResponses) RemoveMenuWithResponse(ctx context.Context, appid AppID, body RemoveMenuJSONRequestBody, reqEditors ...RequestEditorFn) (*RemoveMenuResponse, error) {
+	rsp, err := c.RemoveMenu(ctx, appid, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRemoveMenuResponse(rsp)
+}
+
+// GetMenuWithResponse request returning *GetMenuResponse
+func (c *ClientWithResponses) GetMenuWithResponse(ctx context.Context, appid AppID, reqEditors ...RequestEditorFn) (*GetMenuResponse, error) {
+	rsp, err := c.GetMenu(ctx, appid, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetMenuResponse(rsp)
+}
+
+// SetMenuWithBodyWithResponse request with arbitrary body returning *SetMenuResponse
+func (c *ClientWithResponses) SetMenuWithBodyWithResponse(ctx context.Context, appid AppID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetMenuResponse, error) {
+	rsp, err := c.SetMenuWithBody(ctx, appid, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetMenuResponse(rsp)
+}
+
+func (c *ClientWithResponses) SetMenuWithResponse(ctx context.Context, appid AppID, body SetMenuJSONRequestBody, reqEditors ...RequestEditorFn) (*SetMenuResponse, error) {
+	rsp, err := c.SetMenu(ctx, appid, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetMenuResponse(rsp)
+}
+
 // ListAuditWithResponse request returning *ListAuditResponse
 func (c *ClientWithResponses) ListAuditWithResponse(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*ListAuditResponse, error) {
 	rsp, err := c.ListAudit(ctx, params, reqEditors...)
@@ -7706,6 +8064,105 @@ func ParseRefundAnomalyResponse(rsp *http.Response) (*RefundAnomalyResponse, err
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Decision
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRemoveMenuResponse parses an HTTP response from a RemoveMenuWithResponse call
+func ParseRemoveMenuResponse(rsp *http.Response) (*RemoveMenuResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RemoveMenuResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AppMenu
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetMenuResponse parses an HTTP response from a GetMenuWithResponse call
+func ParseGetMenuResponse(rsp *http.Response) (*GetMenuResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetMenuResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AppMenu
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseSetMenuResponse parses an HTTP response from a SetMenuWithResponse call
+func ParseSetMenuResponse(rsp *http.Response) (*SetMenuResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SetMenuResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AppMenu
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -120,6 +120,16 @@ const (
 	NoProfile     Kind = "no_profile"
 )
 
+// Server messages of WeChat, and menus (FEN-4xxx, too).
+const (
+	MessageForged     Kind = "message_forged"
+	MessageUnreadable Kind = "message_unreadable"
+	MessageInPlain    Kind = "message_in_plain"
+	NoMessages        Kind = "no_messages"
+	NoMenu            Kind = "no_menu"
+	MenuRefused       Kind = "menu_refused"
+)
+
 // What fenflow leans on (FEN-5xxx).
 const (
 	BrokerUnavailable   Kind = "broker_unavailable"

@@ -26,7 +26,7 @@ const (
 	maxForcedADay  = 20
 	forcedDay      = 24 * time.Hour
 	refusalKept    = 5 * time.Second // pages of strangers cause fetches: a refusal that lasts is not asked for again at once
-	ticketLeaseFor = 2 // a ticket needs a token first, and maybe a new one: its lease lasts twice as long
+	ticketLeaseFor = 2               // a ticket needs a token first, and maybe a new one: its lease lasts twice as long
 )
 
 // tokenSource is the part of Client that fetches.

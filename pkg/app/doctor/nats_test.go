@@ -73,9 +73,9 @@ func TestNATS_is_well(t *testing.T) {
 	}
 	f.is(doctor.OK, "nats.monitor", host(n.MonitorURL()), "version 2.15")
 	f.is(doctor.OK, "nats.clock", host(n.MonitorURL()))
-	f.some(doctor.OK, "nats.storage", "room for the streams (4.6 GiB)")
+	f.some(doctor.OK, "nats.storage", "room for the streams (5.1 GiB)")
 	f.is(doctor.OK, "nats.durability", "", "sync_interval: always")
-	f.is(doctor.OK, "nats.streams", "", "5 streams")
+	f.is(doctor.OK, "nats.streams", "", "6 streams")
 	for _, consumer := range []string{"settle-live", "settle-replay", "command-1900000109"} {
 		f.is(doctor.OK, "nats.consumer", consumer, "nothing waits")
 	}
@@ -210,7 +210,7 @@ func TestNATS_servers_are_judged_by_what_they_say_of_themselves(t *testing.T) {
 		"old":                        {varz("2.11.4", 0, 8<<30, ""), doctor.Fail, "nats.monitor", "no atomic batches", ""},
 		"with repaired faults":       {varz("2.14.0", 0, 8<<30, ""), doctor.Warn, "nats.monitor", "have faults", "nats.clock"},
 		"of a time to come":          {varz("3.0.0", 0, 8<<30, ""), doctor.Warn, "nats.monitor", "tested with 2.15", "nats.storage"},
-		"too small for the streams":  {varz("2.15.2", 0, 1<<30, ""), doctor.Fail, "nats.storage", "max_file_store is 1.0 GiB, and the streams may hold 4.6 GiB", "nats.monitor"},
+		"too small for the streams":  {varz("2.15.2", 0, 1<<30, ""), doctor.Fail, "nats.storage", "max_file_store is 1.0 GiB, and the streams may hold 5.1 GiB", "nats.monitor"},
 		"two seconds ahead":          {varz("2.15.2", 3*time.Second, 8<<30, ""), doctor.Warn, "nats.clock", "ahead of", ""},
 		"an hour behind":             {varz("2.15.2", -time.Hour, 8<<30, ""), doctor.Fail, "nats.clock", "behind", ""},
 		"something else on the port": {func() string { return `{"hello":"world"}` }, doctor.Fail, "nats.monitor", "is not that of a NATS server", ""},
