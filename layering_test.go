@@ -70,6 +70,7 @@ func plan() []room {
 		{name: "pkg/recovery", ours: edge, others: useCaseLibraries()},
 		{name: "pkg/login", ours: append(slices.Clone(edge), "pkg/wechat", "pkg/session"), others: useCaseLibraries()},
 		{name: "pkg/message", ours: append(slices.Clone(edge), "pkg/wechat"), others: useCaseLibraries()},
+		{name: "pkg/jsconfig", ours: append(slices.Clone(edge), "pkg/wechat"), others: useCaseLibraries()},
 		{name: "pkg/menu", ours: append(slices.Clone(edge), "pkg/wechat"), others: useCaseLibraries()},
 		// 3: surfaces
 		{name: "pkg/operator", ours: append(slices.Clone(asked), "pkg/httpedge"), others: []string{"github.com/go-chi/chi/v5/...", "github.com/go-chi/chi/v5", "github.com/google/uuid", "github.com/nats-io/nkeys", "golang.org/x/...", "github.com/prometheus/client_golang/..."}},
@@ -77,7 +78,7 @@ func plan() []room {
 		// 4: composition
 		{name: "pkg/app/boot", ours: protocols, others: []string{"github.com/go-chi/chi/v5", "github.com/prometheus/client_golang/...", "golang.org/x/..."}},
 		{name: "pkg/app/ingest", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/front", "pkg/ingest", "pkg/session"), others: []string{"golang.org/x/...", "github.com/prometheus/client_golang/..."}},
-		{name: "pkg/app/worker", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/store", "pkg/queue", "pkg/settle", "pkg/command", "pkg/outbox", "pkg/deadletter", "pkg/replay", "pkg/certificates", "pkg/recovery", "pkg/keycheck", "pkg/reverify", "pkg/subscribers", "pkg/wechat", "pkg/session", "pkg/login", "pkg/message", "pkg/menu"), others: []string{"golang.org/x/...", "github.com/google/uuid", "github.com/prometheus/client_golang/..."}},
+		{name: "pkg/app/worker", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/store", "pkg/queue", "pkg/settle", "pkg/command", "pkg/outbox", "pkg/deadletter", "pkg/replay", "pkg/certificates", "pkg/recovery", "pkg/keycheck", "pkg/reverify", "pkg/subscribers", "pkg/wechat", "pkg/session", "pkg/login", "pkg/jsconfig", "pkg/message", "pkg/menu"), others: []string{"golang.org/x/...", "github.com/google/uuid", "github.com/prometheus/client_golang/..."}},
 		{name: "pkg/app/reconciler", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/queue", "pkg/reconcile", "pkg/store"), others: []string{"golang.org/x/...", "github.com/prometheus/client_golang/..."}},
 		{name: "pkg/app/console", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/operator", "pkg/store"), others: []string{"golang.org/x/...", "github.com/prometheus/client_golang/..."}},
 		{name: "pkg/app/doctor", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/queue", "pkg/store")},

@@ -61,6 +61,7 @@ func (u *upkeep) keep(ctx context.Context) error {
 		case <-partitions.C:
 			u.makePartitions(ctx)
 			u.dropOldAcks(ctx)
+			u.forgetVisits(ctx)
 		case <-ctx.Done():
 			return nil
 		}
@@ -89,6 +90,28 @@ func (u *upkeep) dropOldAcks(ctx context.Context) {
 		}
 		if err != nil || dropped < acksBite {
 			return
+		}
+	}
+}
+
+// forgetVisits drops what the front door needed for a while: tickets that have run
+// out, and the memory of server messages that nobody repeats any more.
+func (u *upkeep) forgetVisits(ctx context.Context) {
+	for what, drop := range map[string]func() (int64, error){
+		"tickets": func() (int64, error) {
+			dropped, err := u.parts.settlement.DropOldTickets(ctx, time.Now(), acksBite)
+			return int64(dropped), err
+		},
+		"server messages": func() (int64, error) { return u.parts.settlement.ForgetMessages(ctx, time.Now(), acksBite) },
+	} {
+		for range acksBites {
+			dropped, err := drop()
+			if err != nil && ctx.Err() == nil {
+				u.env.Logger.WarnContext(ctx, "what is over was not dropped; tried again in an hour", "what", what, "error", err)
+			}
+			if err != nil || dropped < acksBite {
+				break
+			}
 		}
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/fenflow/fenflow/pkg/recovery"
 	"github.com/fenflow/fenflow/pkg/replay"
 	"github.com/fenflow/fenflow/pkg/reverify"
+	"github.com/fenflow/fenflow/pkg/session"
 	"github.com/fenflow/fenflow/pkg/settle"
 	"github.com/fenflow/fenflow/pkg/store"
 	"github.com/fenflow/fenflow/pkg/subscribers"
@@ -44,6 +45,7 @@ type worker struct {
 	upkeep    *upkeep
 	recovery  *recovery.Service
 	books     *books
+	front     *front // nil: no key of sessions is configured
 }
 
 // Main runs the worker until ctx ends.
@@ -59,7 +61,10 @@ func Main(ctx context.Context, env boot.Env) error {
 		return err
 	}
 	defer parts.close(env.Logger)
-	w := wire(env, parts, known)
+	w, err := wire(env, parts, known)
+	if err != nil {
+		return err
+	}
 	env.Health.Add("durability", w.proof.check)
 	env.Health.Add("books", w.books.check)
 	if err := begun.Insist(ctx, env.Logger, "compare the books with what was told", store.Retryable, func() error { return w.books.look(ctx) }); err != nil {
@@ -69,8 +74,15 @@ func Main(ctx context.Context, env boot.Env) error {
 	return w.run(ctx)
 }
 
-func wire(env boot.Env, p parts, known *merchants) *worker {
+func wire(env boot.Env, p parts, known *merchants) (*worker, error) {
 	w := &worker{env: env, parts: p, merchants: known}
+	key, verify, err := sessionKeys(env)
+	if err != nil {
+		return nil, err
+	}
+	if w.front, err = newFront(env, p, known, key); err != nil {
+		return nil, err
+	}
 	log, registry := env.Logger, env.Registry
 	w.relay = outbox.New(p.settlement, p.bus, log, registry)
 	w.certs = certificates.New(shelf{p.plain}, p.bus, known, log, time.Now)
@@ -83,6 +95,7 @@ func wire(env boot.Env, p parts, known *merchants) *worker {
 	w.letters = deadletter.New(p.settlement, w.settle, log)
 	w.commands = command.New(command.Options{
 		Books: p.commands, Merchants: known, Letters: w.letters, Relay: w.relay, Waker: &waker{queue: p.queue, log: log},
+		Sessions: buyers{session.NewVerifier(verify, time.Now)}, Buyers: p.commands,
 		Budgets:    budgets(env),
 		Quarantine: env.Config.Waits.UnknownQuarantine,
 		NotifyURL:  known.notifyURL, Retryable: store.Retryable, Now: time.Now, Nonce: rand.Text,
@@ -97,7 +110,7 @@ func wire(env boot.Env, p parts, known *merchants) *worker {
 	w.proof = newProof(p, env)
 	w.upkeep = newUpkeep(p, env)
 	w.wireKeys()
-	return w
+	return w, nil
 }
 
 // retryLetters is settle's way to the letters, which are settled by it.
@@ -151,6 +164,7 @@ func (w *worker) run(ctx context.Context) error {
 	begin("put notifications on the replay lane", w.afterProof(w.serve(bus.RequestOperateRepublish, w.replays.Republish)))
 	begin("tell of the replay lane", w.serve(bus.RequestOperateLane, w.replays.Follow))
 	w.answerKeys(begin)
+	w.answerFront(begin)
 	begin("letters", w.afterProof(w.letters.Run))
 	begin("live notifications", w.afterProof(w.consume))
 	begin("replayed notifications", w.afterProof(w.consumeReplays))
