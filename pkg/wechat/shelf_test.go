@@ -3,7 +3,6 @@ package wechat
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"sync"
 	"testing"
@@ -173,7 +172,7 @@ func newAuthority(t *testing.T, shelf Shelf, source tokenSource, holder string) 
 	t.Helper()
 	a, err := NewAuthority(AuthorityOptions{
 		Client: &Client{}, Shelf: shelf, Sealer: newSealer(t, 1), Holder: holder, Now: time.Now,
-		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Logger: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
 	a.source = source
