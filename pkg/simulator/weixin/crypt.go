@@ -55,8 +55,8 @@ func sealMessage(aesKey, appid, prefix string, message []byte) (string, error) {
 	return base64.StdEncoding.EncodeToString(padded), nil
 }
 
-// openMessage decrypts what sealMessage or its counterpart made, for one appid.
-func openMessage(aesKey, appid, text string) ([]byte, error) {
+// OpenMessage decrypts a message or a reply of safe mode, for one appid.
+func OpenMessage(aesKey, appid, text string) ([]byte, error) {
 	key, err := messageKey(aesKey)
 	if err != nil {
 		return nil, err

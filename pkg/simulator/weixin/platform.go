@@ -94,7 +94,9 @@ func (p *Platform) setDefaults() {
 		p.client = &http.Client{}
 	}
 	if p.qr == nil {
-		p.qr = func(text, _ string) (template.HTML, error) { return template.HTML(template.HTMLEscapeString(text)), nil } //nolint:gosec // escaped
+		p.qr = func(text, _ string) (template.HTML, error) {
+			return template.HTML(template.HTMLEscapeString(text)), nil
+		} //nolint:gosec // escaped
 	}
 }
 

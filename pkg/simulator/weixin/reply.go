@@ -70,10 +70,10 @@ func openReply(app App, p passive) (plain []byte, key string, err error) {
 	if p.MsgSignature != signParts(app.Token, p.TimeStamp, p.Nonce, p.Encrypt) {
 		return nil, "", errors.New("MsgSignature is wrong (-40001)")
 	}
-	if plain, err = openMessage(app.AESKey, app.Appid, p.Encrypt); err == nil {
+	if plain, err = OpenMessage(app.AESKey, app.Appid, p.Encrypt); err == nil {
 		return plain, "current", nil
 	}
-	if old, errOld := openMessage(app.AESKeyPrevious, app.Appid, p.Encrypt); errOld == nil {
+	if old, errOld := OpenMessage(app.AESKeyPrevious, app.Appid, p.Encrypt); errOld == nil {
 		return old, "previous", nil
 	}
 	return nil, "", fmt.Errorf("decrypt the reply: %w", err)
