@@ -110,7 +110,9 @@
     },
     on: function () {}
   };
-  setTimeout(function () { document.dispatchEvent(new Event('WeixinJSBridgeReady')); }, 0);
+  function announce() { document.dispatchEvent(new Event('WeixinJSBridgeReady')); }
+  if (document.readyState === 'loading') document.addEventListener('DOMContentLoaded', announce);
+  else setTimeout(announce, 0);
 
   // ---- wx ----------------------------------------------------------------
 
