@@ -33,6 +33,20 @@ const (
 	RequestReadCommand = "fenflow.read.command"
 	RequestActCheck    = "fenflow.act.check"
 	RequestActAbnormal = "fenflow.act.abnormal"
+	RequestReadAccount = "fenflow.read.account"
+	RequestActProfile  = "fenflow.act.profile"
+)
+
+// Requests of the front door. Those about an order carry the buyer's session,
+// which the worker verifies itself.
+const (
+	RequestWeChatAuthorize = "fenflow.wechat.authorize" // a code of the web for a ticket
+	RequestWeChatLogin     = "fenflow.wechat.login"     // a ticket, or a code of an app, for a session
+	RequestWeChatJSConfig  = "fenflow.wechat.jsconfig"  // what a page calls wx.config with
+	RequestWeChatMessage   = "fenflow.wechat.message"   // a server message as it came
+	RequestWeChatOrder     = "fenflow.wechat.order"     // a buyer's own order
+	RequestWeChatCheck     = "fenflow.wechat.check"     // the same, after asking WeChat Pay
+	RequestWeChatPay       = "fenflow.wechat.pay"       // what its buyer pays with
 )
 
 // Requests of operators, which the console asks the worker: for what takes a
@@ -52,6 +66,7 @@ const (
 	RequestOperateLane        = "fenflow.operate.lane"        // how far that lane is
 	RequestOperateRecover     = "fenflow.operate.recover"     // restored books
 	RequestOperateRecoverable = "fenflow.operate.recoverable" // what there is to recover
+	RequestOperateMenu        = "fenflow.operate.menu"        // the menu of an official account
 )
 
 // The durable consumers of the lanes, without which nothing in NOTIFY counts as settled.

@@ -31,7 +31,7 @@ func (c *commandLine) key() *cobra.Command {
 		return c.keyNew(name)
 	})
 	create.Flags().StringVar(&name, "name", "shop", "who will hold the key")
-	return c.group("key", "Make keys of the business API", create)
+	return c.group("key", "Make keys: of the business API, of sessions", create, c.keySession())
 }
 
 func (c *commandLine) keyNew(name string) (answer, error) {

@@ -37,7 +37,7 @@ func sameSecrets(a, b *merchant.Credentials) bool {
 	samePrivate := a.PrivateKey == b.PrivateKey ||
 		a.PrivateKey != nil && b.PrivateKey != nil && a.PrivateKey.Equal(b.PrivateKey)
 	return samePrivate && slices.Equal(a.APIv3Keys, b.APIv3Keys) &&
-		slices.Equal(a.APIv2Keys, b.APIv2Keys) && sameCertificate(a, b)
+		slices.Equal(a.APIv2Keys, b.APIv2Keys) && sameCertificate(a, b) && reflect.DeepEqual(a.Apps, b.Apps)
 }
 
 func sameCertificate(a, b *merchant.Credentials) bool {

@@ -119,7 +119,9 @@ func (e Entry) merchant() merchant.Merchant {
 		},
 	}
 	for _, a := range e.Apps {
-		m.Apps = append(m.Apps, merchant.App{AppID: pay.AppID(a.AppID), Kind: a.Kind})
+		m.Apps = append(m.Apps, merchant.App{
+			AppID: pay.AppID(a.AppID), Kind: merchant.AppKind(a.Kind), RedirectURLs: a.RedirectURLs, JSDomains: a.JSDomains,
+		})
 	}
 	for _, k := range e.APIKeys {
 		key := merchant.APIKey{Name: k.Name}
@@ -135,8 +137,23 @@ func (e Entry) files() merchant.Files {
 		PrivateKey: e.PrivateKeyFile, ClientCertificate: e.ClientCertificateFile,
 		APIv3Keys: e.APIv3KeyFiles, APIv2Keys: e.APIv2KeyFiles,
 	}
+	for _, a := range e.Apps {
+		files.Apps = append(files.Apps, a.files())
+	}
 	for _, k := range e.WeChatPayPublicKeys {
 		files.PublicKeys = append(files.PublicKeys, merchant.PublicKeyFile{ID: k.ID, File: k.File})
+	}
+	return files
+}
+
+func (a AppEntry) files() merchant.AppFiles {
+	files := merchant.AppFiles{
+		AppID: pay.AppID(a.AppID), Secret: a.SecretFile, MessageToken: a.MessageTokenFile, MessageAESKeys: a.MessageAESKeyFiles,
+	}
+	for _, r := range a.MessageReplies {
+		files.Replies = append(files.Replies, merchant.Reply{
+			On: r.On, Contains: r.Contains, Text: r.Text, ImageMediaID: r.ImageMediaID, TransferToService: r.TransferToService,
+		})
 	}
 	return files
 }

@@ -13,7 +13,9 @@ import (
 type Config struct {
 	Entries   []Entry   `yaml:"merchants" doc:"The merchants that take payments here."`
 	WeChatPay WeChatPay `yaml:"wechatpay"`
+	WeChat    WeChat    `yaml:"wechat"`
 	PublicURL string    `yaml:"public_url" kind:"url" doc:"Where WeChat Pay reaches ingest from outside; notify_url is this plus /notify/…. No query: WeChat Pay allows none."`
+	Front     Front     `yaml:"front"`
 	Listen    Listen    `yaml:"listen"`
 	Waits     Waits     `yaml:"waits"`
 	Budgets   Budgets   `yaml:"budgets"`
@@ -46,8 +48,23 @@ type Entry struct {
 
 // AppEntry is one appid of a merchant.
 type AppEntry struct {
-	AppID string `yaml:"appid" doc:"The appid, such as wx8888888888888888."`
-	Kind  string `yaml:"kind" default:"mini_program" doc:"mini_program, official_account, app or website."`
+	AppID              string       `yaml:"appid" doc:"The appid, such as wx8888888888888888."`
+	Kind               string       `yaml:"kind" default:"mini_program" doc:"mini_program, official_account, app or website."`
+	SecretFile         string       `yaml:"secret_file" kind:"secret_file" roles:"worker" doc:"File with the AppSecret. Without it the front door serves nothing of this app."`
+	RedirectURLs       []string     `yaml:"redirect_urls" doc:"Pages that a login may lead back to, and an H5 payment: everything below one of these."`
+	JSDomains          []string     `yaml:"js_domains" doc:"Domains (host, or host:port) of pages that may call wx.config; each is a JS-safe domain of the official account."`
+	MessageTokenFile   string       `yaml:"message_token_file" kind:"secret_file" roles:"worker" doc:"File with the token of the app's server messages."`
+	MessageAESKeyFiles []string     `yaml:"message_aes_key_files" kind:"secret_file" roles:"worker" doc:"Files with EncodingAESKeys, 43 characters each. The first is current; the others still decrypt. With one here, plain messages are refused."`
+	MessageReplies     []ReplyEntry `yaml:"message_replies" roles:"worker" doc:"Replies to messages of buyers; the first that fits is sent."`
+}
+
+// ReplyEntry is one passive reply.
+type ReplyEntry struct {
+	On                string `yaml:"on" doc:"What it replies to: a message type such as text, or an event such as subscribe."`
+	Contains          string `yaml:"contains" doc:"Only where the message's text, or an event's key, holds this."`
+	Text              string `yaml:"text" doc:"The reply's text."`
+	ImageMediaID      string `yaml:"image_media_id" doc:"Reply with this image instead."`
+	TransferToService bool   `yaml:"transfer_to_service" default:"false" doc:"Hand the buyer over to customer service instead."`
 }
 
 // PublicKeyRef names a WeChat Pay public key and its file.
@@ -74,6 +91,22 @@ type WeChatPay struct {
 	BaseURL   string `yaml:"base_url" kind:"url" default:"https://api.mch.weixin.qq.com" doc:"WeChat Pay's API, or a stand-in."`
 	BackupURL string `yaml:"backup_url" kind:"url" doc:"Second address of the same API. Unset: https://api2.mch.weixin.qq.com if base_url is the default, else none."`
 	CAFile    string `yaml:"ca_file" kind:"file" doc:"PEM file of further certificate authorities to trust for WeChat Pay's API."`
+}
+
+// WeChat is where the API of official accounts, mini programs and logins is.
+type WeChat struct {
+	BaseURL string `yaml:"base_url" kind:"url" default:"https://api.weixin.qq.com" doc:"WeChat's API, or a stand-in."`
+	OpenURL string `yaml:"open_url" kind:"url" default:"https://open.weixin.qq.com" doc:"Where buyers are sent to log in, or a stand-in."`
+}
+
+// Front is the front door of pages, mini programs and apps. It opens where
+// listen.front is not off and session_public_key_files is set.
+type Front struct {
+	URL                   string        `yaml:"url" kind:"url" doc:"Where buyers reach listen.front from outside. Unset: public_url."`
+	SessionKeyFile        string        `yaml:"session_key_file" kind:"secret_file" roles:"worker" doc:"Ed25519 private key that signs buyers' sessions; make one with fenflow key session."`
+	SessionPublicKeyFiles []string      `yaml:"session_public_key_files" kind:"file" roles:"ingest worker" doc:"Public keys that sessions are verified with; several while the key changes. Not secret."`
+	SessionLifetime       time.Duration `yaml:"session_lifetime" default:"2h" doc:"How long a buyer's session lasts."`
+	VerifyFiles           []string      `yaml:"verify_files" doc:"Names of the files that WeChat's console asks for at the root of a domain, MP_verify_….txt; what they hold is in the name."`
 }
 
 // Listen is where the listeners are; "" after loading means switched off.

@@ -23,6 +23,7 @@ type validator struct {
 
 func (v *validator) run() {
 	v.merchants()
+	v.front()
 	v.addresses()
 	v.urls()
 	v.waits()

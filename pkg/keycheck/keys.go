@@ -27,7 +27,7 @@ func (s *Service) merchant(cred *merchant.Credentials) Merchant {
 	m, now := cred.Merchant, s.Now().UTC()
 	d := Merchant{MchID: string(m.MchID), Name: m.Name, Protocol: string(m.Protocol), Apps: []App{}, Keys: []Key{}, Missing: []string{}}
 	for _, a := range m.Apps {
-		d.Apps = append(d.Apps, App{AppID: string(a.AppID), Kind: a.Kind})
+		d.Apps = append(d.Apps, App{AppID: string(a.AppID), Kind: string(a.Kind)})
 	}
 	for _, k := range cred.Keyring.All() {
 		d.Keys = append(d.Keys, describe(k, now))

@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
+
+	"github.com/fenflow/fenflow/pkg/pay"
 )
 
 // Credentials are a merchant with its secrets. Only the worker and the
@@ -16,6 +18,7 @@ type Credentials struct {
 	APIv2Keys         []Secret         // the same, of protocol v2
 	Keyring           *Keyring         // what WeChat Pay signs with
 	ClientCertificate *tls.Certificate // of calls that ask for one; may be nil
+	Apps              map[pay.AppID]AppSecrets
 }
 
 // String names the merchant and hides everything else.

@@ -48,6 +48,23 @@ func (d *Directory) ByMchID(id pay.MchID) (Merchant, bool) {
 	return Merchant{}, false
 }
 
+// ByAppID finds the merchant that an app belongs to, for what names the app and
+// nothing else. An app of several merchants is nobody's.
+func (d *Directory) ByAppID(id pay.AppID) (m Merchant, a App, ok bool) {
+	for _, one := range d.all {
+		for _, app := range one.Apps {
+			switch {
+			case app.AppID != id:
+			case ok:
+				return Merchant{}, App{}, false
+			default:
+				m, a, ok = one, app, true
+			}
+		}
+	}
+	return m, a, ok
+}
+
 // ByAPIKey finds whose key this is. It compares with every key in constant
 // time, so that the time it takes says nothing about how close a guess was.
 func (d *Directory) ByAPIKey(plain string) (m Merchant, keyName string, ok bool) {

@@ -20,6 +20,7 @@ type Files struct {
 	APIv3Keys         []string // the first is current
 	APIv2Keys         []string
 	PublicKeys        []PublicKeyFile // not secret
+	Apps              []AppFiles
 }
 
 // PublicKeyFile names a WeChat Pay public key and the file that holds it.
@@ -40,6 +41,7 @@ func LoadCredentials(m Merchant, files Files) (*Credentials, error) {
 	problems.add(err)
 	c.Keyring = NewKeyring(public...)
 	problems.clientCertificate(c, files.ClientCertificate)
+	c.Apps = problems.apps(files.Apps)
 	problems.missing(c, files)
 	if err := errors.Join(problems...); err != nil {
 		return nil, fmt.Errorf("credentials of merchant %s: %w", m.MchID, err)

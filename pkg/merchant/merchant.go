@@ -21,10 +21,41 @@ type Merchant struct {
 	RefundFunds          string // "default" or "available"
 }
 
-// App is an official account, mini program or app that the merchant takes payments in.
+// App is an official account, mini program, website or app that the merchant
+// takes payments or logins in.
 type App struct {
-	AppID pay.AppID
-	Kind  string
+	AppID        pay.AppID
+	Kind         AppKind
+	RedirectURLs []string // where a login may lead back to
+	JSDomains    []string // host[:port] of pages that may call wx.config
+}
+
+// AppKind is what WeChat has an app registered as.
+type AppKind string
+
+// The kinds of apps.
+const (
+	KindMiniProgram     AppKind = "mini_program"
+	KindOfficialAccount AppKind = "official_account"
+	KindWebsite         AppKind = "website"
+	KindApp             AppKind = "app"
+)
+
+// AppSecrets are what only the worker holds of an app.
+type AppSecrets struct {
+	Secret         Secret   // AppSecret
+	MessageToken   Secret   // signs the server messages
+	MessageAESKeys []Secret // EncodingAESKey; the first is current, all are tried
+	Replies        []Reply  // passive replies to messages, the first that fits
+}
+
+// Reply is a passive reply to a message or event.
+type Reply struct {
+	On                string // message type, or name of an event, in lower case
+	Contains          string // text that the message's content must hold; empty: any
+	Text              string
+	ImageMediaID      string
+	TransferToService bool // hand the buyer over to customer service
 }
 
 // APIKey is a key of the business API, kept as its hash.

@@ -43,6 +43,7 @@ type Order struct {
 	Amount      Fen
 	Currency    string
 	OpenID      OpenID
+	AccountID   AccountID // whose order it is, where the shop said so
 	Attach      string
 	Digest      string // hex SHA-256 of the command's meaning; same number, same digest: same order
 

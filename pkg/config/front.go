@@ -1,0 +1,48 @@
+package config
+
+import (
+	"cmp"
+	"crypto/ed25519"
+	"errors"
+	"strings"
+
+	"github.com/fenflow/fenflow/pkg/merchant"
+	"github.com/fenflow/fenflow/pkg/problem"
+)
+
+// Open says whether this role serves buyers.
+func (f Front) Open() bool { return len(f.SessionPublicKeyFiles) > 0 }
+
+// FrontURL is where buyers reach the front door, without a slash at its end.
+func (c Config) FrontURL() string {
+	return strings.TrimRight(cmp.Or(c.Front.URL, c.PublicURL), "/")
+}
+
+// SessionKey reads the key that signs buyers' sessions; nil where none is set.
+func (f Front) SessionKey() (ed25519.PrivateKey, error) {
+	if f.SessionKeyFile == "" {
+		return nil, nil
+	}
+	key, err := merchant.LoadSessionKey(f.SessionKeyFile)
+	if err != nil {
+		return nil, problem.Wrap(problem.SecretUnreadable, err, "")
+	}
+	return key, nil
+}
+
+// SessionPublicKeys reads the keys that sessions are verified with.
+func (f Front) SessionPublicKeys() ([]ed25519.PublicKey, error) {
+	var keys []ed25519.PublicKey
+	var problems []error
+	for _, file := range f.SessionPublicKeyFiles {
+		key, err := merchant.LoadSessionPublicKey(file)
+		problems = append(problems, err)
+		if err == nil {
+			keys = append(keys, key)
+		}
+	}
+	if err := errors.Join(problems...); err != nil {
+		return keys, problem.Wrap(problem.Config, err, "front.session_public_key_files")
+	}
+	return keys, nil
+}
