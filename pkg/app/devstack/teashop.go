@@ -66,3 +66,8 @@ func checkout() (string, error) {
 		dir = parent
 	}
 }
+
+// appidOf finds the test merchant's appid of a kind.
+func (s *Stack) appidOf(kind string) string {
+	return map[string]string{"official_account": "wx8888888888888801", "website": "wx8888888888888802"}[kind]
+}
