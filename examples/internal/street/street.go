@@ -38,8 +38,8 @@ const (
 	App             = "wx8888888888888803"
 )
 
-// speed divides the stand-in's waits.
-const speed = 60
+// speed divides the waits of the stand-in: an h5_url leads somewhere for five real minutes.
+const speed = 1
 
 // Main is the TestMain of a package that opens a street: the stack starts the test
 // binary again for each of its parts.
