@@ -200,7 +200,7 @@ async function start() {
   door = new FrontDoor(shop.front);
   await load(shop.jweixin).catch(() => say('微信 JS-SDK 没有加载。', 'WeChat’s JS-SDK did not load.', true));
   inside = /MicroMessenger/i.test(navigator.userAgent) || typeof WeixinJSBridge !== 'undefined';
-  $('place').textContent = inside ? '微信内' : '微信外';
+  $('place').replaceChildren(...(inside ? two('微信内', 'in WeChat') : two('微信外', 'outside WeChat')));
   $('place').hidden = false;
   $('login').onclick = () => once($('login'), () => door.logIn(inside ? shop.appid : shop.website_appid || shop.appid));
   $('pay').onclick = () => once($('pay'), () => pay($('number').textContent));
