@@ -28,6 +28,7 @@ type books struct {
 	openids  map[string]string // those issued here, and for which appid
 	bills    billBooks
 	h5       map[string]h5Link // by the prepay_id inside the h5_url
+	prepays  map[string]string // order numbers by prepay_id
 }
 
 // noticeState is a notice and how far its delivery is.
@@ -68,7 +69,7 @@ type closure struct {
 // openBooks replays the journal in dir; without dir there is none.
 func openBooks(dir string) (*books, error) {
 	b := &books{orders: map[string]*Order{}, payments: map[string]*Order{}, notices: map[string]*noticeState{},
-		second: map[string]*Payment{}, refunds: newRefundBooks(), bills: billBooks{days: map[string]*billDay{}}, h5: map[string]h5Link{}, openids: map[string]string{}}
+		second: map[string]*Payment{}, refunds: newRefundBooks(), bills: billBooks{days: map[string]*billDay{}}, h5: map[string]h5Link{}, openids: map[string]string{}, prepays: map[string]string{}}
 	if dir == "" {
 		return b, nil
 	}
@@ -116,6 +117,7 @@ func (b *books) apply(e entry) error {
 		b.orders[order.OutTradeNo] = &order
 		b.sequence = append(b.sequence, order.OutTradeNo)
 		b.noteH5(&order)
+		b.notePrepay(&order)
 	case e.Closed != nil:
 		order, known := b.orders[e.Closed.OutTradeNo]
 		if !known {
@@ -150,6 +152,7 @@ func (b *books) apply(e entry) error {
 		}
 		order.Credential, order.CredentialAt = e.Renewed.Credential, e.Renewed.At
 		b.noteH5(order)
+		b.notePrepay(order)
 	case e.Abandoned != "":
 		notice, known := b.notices[e.Abandoned]
 		if !known {

@@ -57,6 +57,10 @@ type InitOptions struct {
 	PublicURL       string // where notifications go
 	ListenNotify    string
 	ListenAPI       string
+	ListenFront     string
+	FrontURL        string // where buyers reach the front door
+	OpenURL         string // where browsers reach the simulator; BaseURL unless set
+	ShopURL         string // where the shop's pages are
 	ListenAdmin     string
 	PostgresURL     string
 	NATSURL         string
@@ -87,6 +91,9 @@ func (o InitOptions) WithDefaults() InitOptions {
 	fill(&o.PublicURL, "http://127.0.0.1:8080")
 	fill(&o.ListenNotify, "127.0.0.1:8080")
 	fill(&o.ListenAPI, "127.0.0.1:8081")
+	fill(&o.ListenFront, "127.0.0.1:8082")
+	fill(&o.FrontURL, "http://127.0.0.1:8082")
+	fill(&o.ShopURL, "http://127.0.0.1:8095")
 	fill(&o.ListenAdmin, "127.0.0.1:9090")
 	fill(&o.PostgresURL, "postgres://fenflow@127.0.0.1:5432/fenflow?sslmode=disable")
 	fill(&o.NATSURL, "nats://127.0.0.1:4222")
@@ -111,6 +118,7 @@ func Init(dir string, o InitOptions) (Merchant, error) {
 	if err != nil {
 		return Merchant{}, fmt.Errorf("make merchant: %w", err)
 	}
+	m = m.withDomains(o.FrontURL, o.ShopURL)
 	files, err := merchantFiles(m)
 	if err != nil {
 		return Merchant{}, fmt.Errorf("encode keys: %w", err)
@@ -121,7 +129,7 @@ func Init(dir string, o InitOptions) (Merchant, error) {
 		}
 	}
 	if o.Readable {
-		if err := openSecrets(dir); err != nil {
+		if err := openSecrets(dir, m); err != nil {
 			return Merchant{}, err
 		}
 	}
@@ -182,9 +190,15 @@ func makeRoom(dir string, force, keepLedger bool) error {
 
 // openSecrets makes the merchant's side readable for all; merchant.json, with the
 // API key in plain, is not the payment system's and stays closed.
-func openSecrets(dir string) error {
+func openSecrets(dir string, m Merchant) error {
 	modes := map[string]fs.FileMode{"secrets": merchantDirMode, merchantKeyFile: configMode, merchantCertFile: configMode,
 		apiV3KeyFile: configMode, apiV2KeyFile: configMode, wechatpayPubFile: configMode, caFile: configMode}
+	if m.SessionKey != nil {
+		modes[sessionKeyFile], modes[sessionPublicFile] = configMode, configMode
+	}
+	for name := range m.appFiles() {
+		modes[name] = configMode
+	}
 	for _, name := range sortedKeys(modes) {
 		if err := os.Chmod(filepath.Join(dir, name), modes[name]); err != nil {
 			return fmt.Errorf("make readable: %w", err)
@@ -198,12 +212,16 @@ func merchantFiles(m Merchant) (map[string][]byte, error) {
 	wechatpay, err2 := privatePEM(m.WechatpayKey)
 	platform, err3 := privatePEM(m.PlatformKey)
 	public, err4 := publicPEM(&m.WechatpayKey.PublicKey)
-	return map[string][]byte{
+	files := map[string][]byte{
 		caFile: m.CACertificate, caKeyFile: m.CAKey, serverCertFile: m.ServerCertificate, serverKeyFile: m.ServerKey,
 		merchantKeyFile: private, merchantCertFile: m.Certificate, wechatpayPubFile: public,
 		apiV3KeyFile: []byte(m.APIv3Key), apiV2KeyFile: []byte(m.APIv2Key),
 		wechatpayKeyFile: wechatpay, platformKeyFile: platform, platformCertFile: m.PlatformCertificate,
-	}, errors.Join(err1, err2, err3, err4)
+	}
+	for name, text := range m.appFiles() {
+		files[name] = []byte(text)
+	}
+	return files, errors.Join(err1, err2, err3, err4, m.addSessionKeys(files))
 }
 
 // merchantFile is merchant.json; its paths are relative to its directory.
@@ -219,15 +237,24 @@ type merchantFile struct {
 	APIKey                 string `json:"api_key"`
 	CertificateFile        string `json:"certificate_file"`
 	CAFile                 string `json:"ca_file"`
+	ShopURL                string `json:"shop_url,omitempty"`
+	SessionKeyFile         string `json:"session_key_file,omitempty"`
+	SessionPublicKeyFile   string `json:"session_public_key_file,omitempty"`
+
+	Apps []appFile `json:"apps,omitempty"`
 }
 
 func writeMerchantFile(dir string, m Merchant) error {
-	text, err := json.MarshalIndent(merchantFile{
+	file := merchantFile{
 		Mchid: m.Mchid, Appid: m.Appid, MerchantSerial: m.Serial, PrivateKeyFile: merchantKeyFile,
 		APIv3Key: m.APIv3Key, APIv2Key: m.APIv2Key, APIKey: m.APIKey,
 		WechatpayPublicKeyID: m.PublicKeyID, WechatpayPublicKeyFile: wechatpayPubFile,
-		CertificateFile: merchantCertFile, CAFile: caFile,
-	}, "", "  ")
+		CertificateFile: merchantCertFile, CAFile: caFile, ShopURL: m.ShopURL, Apps: appsOf(m),
+	}
+	if m.SessionKey != nil {
+		file.SessionKeyFile, file.SessionPublicKeyFile = sessionKeyFile, sessionPublicFile
+	}
+	text, err := json.MarshalIndent(file, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", merchantFileName, err)
 	}

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/fenflow/fenflow/pkg/simulator/weixin"
 )
 
 const (
@@ -77,13 +80,16 @@ func newMerchant(mchid, appid string, keys rsaKeys, now time.Time) (Merchant, er
 
 func (m *Merchant) drawSecrets() error {
 	r := random{rand.Reader}
+	apps, errApps := weixin.NewApps(rand.Reader, m.Appid)
+	_, session, errSession := ed25519.GenerateKey(rand.Reader)
+	m.Apps, m.SessionKey = apps, session
 	v3, err3 := r.text(aesKeyLength, alphanumeric)
 	v2, err2 := r.text(aesKeyLength, alphanumeric)
 	digits, errID := r.text(40, decimal)
 	api, errAPI := r.bytes(32)
 	m.APIv3Key, m.APIv2Key, m.PublicKeyID = v3, v2, "PUB_KEY_ID_"+digits
 	m.APIKey = apiKeyPrefix + base64.RawURLEncoding.EncodeToString(api)
-	return errors.Join(err3, err2, errID, errAPI)
+	return errors.Join(err3, err2, errID, errAPI, errApps, errSession)
 }
 
 // selfSigned makes a certificate with a serial of 40 upper-case hex digits.
@@ -103,7 +109,7 @@ func toPEM(kind string, der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
 
-func privatePEM(key *rsa.PrivateKey) ([]byte, error) {
+func privatePEM(key any) ([]byte, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return nil, fmt.Errorf("marshal PKCS#8 key: %w", err)
@@ -111,7 +117,7 @@ func privatePEM(key *rsa.PrivateKey) ([]byte, error) {
 	return toPEM("PRIVATE KEY", der), nil
 }
 
-func publicPEM(key *rsa.PublicKey) ([]byte, error) {
+func publicPEM(key any) ([]byte, error) {
 	der, err := x509.MarshalPKIXPublicKey(key)
 	if err != nil {
 		return nil, fmt.Errorf("marshal PKIX key: %w", err)

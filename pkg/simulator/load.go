@@ -21,13 +21,16 @@ func Load(dir string) (Merchant, error) {
 	}
 	m := Merchant{
 		Mchid: file.Mchid, Appid: file.Appid, Serial: file.MerchantSerial, PublicKeyID: file.WechatpayPublicKeyID,
-		APIv3Key: file.APIv3Key, APIv2Key: file.APIv2Key, APIKey: file.APIKey,
+		APIv3Key: file.APIv3Key, APIv2Key: file.APIv2Key, APIKey: file.APIKey, ShopURL: file.ShopURL, Apps: loadApps(file.Apps),
 	}
 	if err := m.loadKeys(dir, file.PrivateKeyFile); err != nil {
 		return Merchant{}, fmt.Errorf("load keys: %w", err)
 	}
 	if err := m.loadTLS(dir, file.CAFile); err != nil {
 		return Merchant{}, fmt.Errorf("load TLS certificates: %w", err)
+	}
+	if err := m.loadSessionKey(dir, file.SessionKeyFile); err != nil {
+		return Merchant{}, fmt.Errorf("load session key: %w", err)
 	}
 	if err := m.check(); err != nil {
 		return Merchant{}, fmt.Errorf("check merchant: %w", err)

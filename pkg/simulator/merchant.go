@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"crypto/ed25519"
 	"crypto/rsa"
 	"errors"
 	"fmt"
@@ -19,6 +20,14 @@ type Merchant struct {
 	APIv2Key string
 	// APIKey is the plain key of the merchant's own shop at its payment system.
 	APIKey string
+
+	// Apps are the merchant's appids, Appid's among them. A merchant that was made
+	// before the stand-in had a WeChat side has none.
+	Apps []App
+	// ShopURL is where the shop's pages are.
+	ShopURL string
+	// SessionKey signs the sessions of buyers at the payment system.
+	SessionKey ed25519.PrivateKey
 
 	// Serial and Certificate belong to PrivateKey: the merchant API certificate.
 	Serial      string

@@ -25,9 +25,13 @@ func (s *Simulator) IssueOpenid(appid string) (string, error) {
 
 // checkOpenid refuses an openid that belongs to another appid.
 func (s *Simulator) checkOpenid(openid, appid string) *refusal {
-	s.books.mu.Lock()
-	defer s.books.mu.Unlock()
-	if owner, issued := s.books.openids[openid]; issued && owner != appid {
+	owner, known := s.weixin.OwnerOf(openid)
+	if !known {
+		s.books.mu.Lock()
+		owner, known = s.books.openids[openid]
+		s.books.mu.Unlock()
+	}
+	if known && owner != appid {
 		refused := paramError("#/properties/payer/properties/openid", "belongs to another appid (appid和openid不匹配)")
 		refused.log = []any{"openid_appid", owner, "appid", appid}
 		return refused

@@ -84,7 +84,7 @@ func (s *Simulator) checkParties(mchid, appid string) *refusal {
 	if mchid != s.merchant.Mchid {
 		return invalidRequest(0, "mchid differs from the one in Authorization")
 	}
-	if appid != s.merchant.Appid {
+	if !s.merchant.bound(appid) {
 		return &refusal{status: http.StatusBadRequest, code: "APPID_MCHID_NOT_MATCH", message: "appid is not bound to mchid"}
 	}
 	return nil

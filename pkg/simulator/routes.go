@@ -41,6 +41,7 @@ func (s *Simulator) routes() http.Handler {
 	r.Delete("/control/faults/{id}", s.controlClearFault)
 
 	r.Group(s.pageRoutes)
+	r.Group(s.weixin.Routes)
 	r.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 	})

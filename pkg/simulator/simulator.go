@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/fenflow/fenflow/pkg/simulator/weixin"
 )
 
 // KeyMode says which key signs notifications. Answers to API calls do not depend
@@ -83,6 +85,7 @@ type Simulator struct {
 	limits   *limits
 	calls    calls
 	desk     billDesk
+	weixin   *weixin.Platform
 	speed    float64 // divides waits
 
 	strictNotifyURL bool
@@ -117,6 +120,9 @@ func New(o Options) (*Simulator, error) {
 	}
 	s.post = newPostOffice(o, books, s.signers)
 	s.post.faults, s.limits = s.faults, newLimits(o)
+	if err := s.openWeixin(o); err != nil {
+		return nil, errors.Join(err, books.close())
+	}
 	s.handler = s.routes()
 	s.post.resume()
 	s.resumeRefunds()

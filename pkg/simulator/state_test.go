@@ -99,12 +99,17 @@ func requireSecretFiles(t *testing.T, dir string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, "merchant.json"))
 	require.NoError(t, err)
-	var file map[string]string
-	require.NoError(t, json.Unmarshal(text, &file))
-	require.Len(t, file, 11)
+	var fields map[string]any
+	require.NoError(t, json.Unmarshal(text, &fields))
+	require.Len(t, fields, 15)
+	file := map[string]string{}
+	for name, value := range fields {
+		file[name], _ = value.(string)
+	}
 	names := []string{"merchant.json", file["private_key_file"], file["wechatpay_public_key_file"],
 		file["certificate_file"], file["ca_file"],
-		"secrets/apiv3.key", "secrets/apiv2.key", "secrets/apiclient_cert.pem"}
+		"secrets/apiv3.key", "secrets/apiv2.key", "secrets/apiclient_cert.pem", file["session_key_file"], file["session_public_key_file"],
+		"secrets/wx8888888888888801.secret", "secrets/wx8888888888888801.token", "secrets/wx8888888888888801.aes", "secrets/wx8888888888888801.aes.previous"}
 	config, err := os.ReadFile(filepath.Join(dir, "fenflow.yaml"))
 	require.NoError(t, err)
 	require.NotContains(t, string(config), file["api_key"])

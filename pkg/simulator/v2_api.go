@@ -154,7 +154,7 @@ func (s *Simulator) checkV2(c *v2Call, rules []rule) *v2Error {
 	if refused := checkFieldsV2(c.fields, rules); refused != nil {
 		return refused
 	}
-	if appid := c.fields["appid"]; appid != s.merchant.Appid {
+	if appid := c.fields["appid"]; !s.merchant.bound(appid) {
 		if regexp.MustCompile(`^wx[0-9a-z]{16}$`).MatchString(appid) {
 			return v2Failed("APPID_MCHID_NOT_MATCH", "appid和mch_id不匹配", "appid", appid)
 		}
@@ -198,6 +198,9 @@ func (s *Simulator) sealV2(c *v2Call, fields v2Fields) ([]byte, error) {
 	}
 	fields["return_code"], fields["return_msg"] = "SUCCESS", "OK"
 	fields["appid"], fields["mch_id"], fields["nonce_str"] = s.merchant.Appid, s.merchant.Mchid, nonce
+	if asked := c.fields["appid"]; s.merchant.bound(asked) {
+		fields["appid"] = asked
+	}
 	fields["sign"] = signV2(fields, s.merchant.APIv2Key, c.signType())
 	if s.spoilOf(c.api, s.orderOfV2(c)) != "" {
 		fields["nonce_str"] = nonce[1:] + "0" // whatever the fault, v2 has but one signature to spoil

@@ -42,6 +42,9 @@ func (s *Simulator) unifiedOrder(c *v2Call) (v2Fields, error) {
 	if refused := checkTrade(c.fields); refused != nil {
 		return nil, refused
 	}
+	if refused := s.checkOpenid(c.fields["openid"], c.fields["appid"]); refused != nil {
+		return nil, v2Failed("PARAM_ERROR", "appid和openid不匹配", refused.log...)
+	}
 	order, err := s.orderV2(c)
 	if err != nil {
 		return nil, err
