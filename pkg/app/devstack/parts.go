@@ -75,19 +75,22 @@ func (s *Stack) startRedis(ctx context.Context) error {
 // run left here, keys and ledger included.
 func (s *Stack) writeMerchant(context.Context) error {
 	dir := s.options.path("merchant")
-	var err error
-	if s.merchant, err = simulator.Load(dir); err == nil {
-		return nil
-	}
-	if _, missing := os.Stat(s.options.path("merchant", "merchant.json")); missing == nil {
-		return fmt.Errorf("take up the test merchant of a former run: %w", err)
-	}
-	s.merchant, err = simulator.Init(dir, simulator.InitOptions{
-		BaseURL: s.SimulatorURL(), PublicURL: s.NotifyURL(),
-		ListenNotify: address(s.ports.notify), ListenAPI: address(s.ports.api), ListenAdmin: address(s.ports.admin),
+	o := simulator.InitOptions{
+		BaseURL: s.SimulatorURL(), PublicURL: s.NotifyURL(), FrontURL: s.FrontURL(), ShopURL: s.shopAddress(),
+		ListenNotify: address(s.ports.notify), ListenFront: address(s.ports.front), ListenAPI: address(s.ports.api), ListenAdmin: address(s.ports.admin),
 		PostgresURL: s.postgres.URL(databaseName), NATSURL: s.NATSURL(), NATSMonitorURLs: []string{httpURL(s.ports.monitor)}, RedisURL: s.redis.URL(),
-	})
-	if err != nil {
+	}
+	former, err := simulator.Load(dir)
+	switch _, missing := os.Stat(s.options.path("merchant", "merchant.json")); {
+	case err != nil && missing == nil:
+		return fmt.Errorf("take up the test merchant of a former run: %w", err)
+	case err == nil && (former.ShopURL == "" || former.ShopURL == o.ShopURL):
+		s.merchant = former
+		return nil
+	case err == nil: // its logins would lead back to where the shop was
+		o.Merchant, o.Force, o.KeepLedger = &former, true, true
+	}
+	if s.merchant, err = simulator.Init(dir, o); err != nil {
 		return fmt.Errorf("make the test merchant: %w", err)
 	}
 	return nil

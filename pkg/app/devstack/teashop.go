@@ -8,13 +8,18 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+
+	"github.com/fenflow/fenflow/pkg/simulator/weixin"
 )
 
 // shopName is the tea shop among the processes.
 const shopName = "shop"
 
-// errNoCheckout says that the examples are not there to be built.
-var errNoCheckout = errors.New("this is not a checkout of fenflow")
+// Why the shop cannot open.
+var (
+	errNoCheckout = errors.New("this is not a checkout of fenflow, so examples/shop cannot be built")
+	errNoAccount  = errors.New("the test merchant of a former run has no official account; start with another --dir")
+)
 
 // startShop builds examples/shop and opens it. It is a business system, no part of
 // fenflow: it is given an API key and addresses, as any shop would be.
@@ -23,6 +28,9 @@ func (s *Stack) startShop(ctx context.Context) error {
 		return nil
 	}
 	root, err := checkout()
+	if err == nil && s.appidOf(weixin.KindOfficialAccount) == "" {
+		err = errNoAccount
+	}
 	if err != nil {
 		s.say("the tea shop stays closed: %v", err)
 		return nil
@@ -44,7 +52,7 @@ func (s *Stack) shopEnvironment(root string) []string {
 		"LISTEN=" + address(s.ports.shop), "PAGES_DIR=" + filepath.Join(root, "examples", "h5"),
 		"API_URL=" + s.APIURL(), "API_KEY=" + s.merchant.APIKey, "FRONT_URL=" + s.FrontURL(),
 		"JWEIXIN_URL=" + s.SimulatorURL() + "/open/js/jweixin-1.6.0.js",
-		"APPID=" + s.appidOf("official_account"), "WEBSITE_APPID=" + s.appidOf("website"),
+		"APPID=" + s.appidOf(weixin.KindOfficialAccount), "WEBSITE_APPID=" + s.appidOf(weixin.KindWebsite),
 	}
 }
 
@@ -68,6 +76,11 @@ func checkout() (string, error) {
 }
 
 // appidOf finds the test merchant's appid of a kind.
-func (s *Stack) appidOf(kind string) string {
-	return map[string]string{"official_account": "wx8888888888888801", "website": "wx8888888888888802"}[kind]
+func (s *Stack) appidOf(kind weixin.Kind) string {
+	for _, app := range s.merchant.Apps {
+		if app.Kind == kind {
+			return app.Appid
+		}
+	}
+	return ""
 }
