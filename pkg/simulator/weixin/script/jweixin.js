@@ -98,7 +98,8 @@
 
   // ---- the bridge --------------------------------------------------------
 
-  window.WeixinJSBridge = {
+  // weixinOutside stands before this script where the browser is nobody's phone.
+  if (!window.weixinOutside) window.WeixinJSBridge = {
     invoke: function (name, params, callback) {
       callback = callback || function () {};
       if (name === 'getBrandWCPayRequest') return brandPay(params || {}, callback);
@@ -110,7 +111,7 @@
     },
     on: function () {}
   };
-  setTimeout(function () { document.dispatchEvent(new Event('WeixinJSBridgeReady')); }, 0);
+  if (window.WeixinJSBridge) setTimeout(function () { document.dispatchEvent(new Event('WeixinJSBridgeReady')); }, 0);
 
   // ---- wx ----------------------------------------------------------------
 
