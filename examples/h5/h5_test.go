@@ -36,7 +36,8 @@ func TestBuyerPaysInBrowser(t *testing.T) {
 		{"outside WeChat, by QR code", paysByQRCode},
 		{"outside WeChat, by H5", paysByH5},
 	} {
-		t.Run(walk.name, func(t *testing.T) { //nolint:paralleltest // one browser on two cores: one after the other is sooner done
+		t.Run(walk.name, func(t *testing.T) {
+			t.Parallel()
 			p := b.phone(t)
 			walk.do(p, s)
 			p.wellBehaved()
