@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -82,7 +83,7 @@ func TestShop_orders_at_its_own_price(t *testing.T) {
 	order := api.placed()[0]
 	require.InDelta(t, 2500, order["amount_fen"], 0)
 	require.Equal(t, []any{"wx01", "o1"}, []any{order["appid"], order["openid"]}, "the buyer's, by the session")
-	require.JSONEq(t, `{"out_trade_no":"`+order["out_trade_no"].(string)+`"}`, text) //nolint:forcetypeassert,errcheck // a test
+	require.JSONEq(t, fmt.Sprintf(`{"out_trade_no":%q}`, order["out_trade_no"]), text)
 	require.Len(t, order["out_trade_no"], 32)
 }
 
