@@ -30,6 +30,7 @@ let door; // FrontDoor
 let inside = false; // inside WeChat
 let sdk; // a promise: wx.config has been accepted
 let following = 0; // the follower that may still show something
+let shown; // the order on the page
 
 function say(zh, en, bad) {
   $('say').replaceChildren(...(zh ? two(zh, en) : []));
@@ -115,10 +116,11 @@ async function order(item) {
   show(await door.order(placed.out_trade_no));
   say('', '');
   $('order-title').focus();
-  await pay(placed.out_trade_no);
+  await pay();
 }
 
 function show(order) {
+  shown = order;
   see('order');
   const [zh, en] = states[order.state] || [order.state, order.state];
   $('what').textContent = order.description;
@@ -136,10 +138,12 @@ function show(order) {
 
 // pay has the parameters made, hands them to WeChat unchanged, and then asks what
 // came of it, whatever WeChat told the page.
-async function pay(no) {
+async function pay() {
+  const { out_trade_no: no, client } = shown;
+  if (client === 'jsapi' && !inside) return say('这个订单请在微信里付款。', 'This order is to be paid inside WeChat.', true);
   const back = new URL(location.pathname, location.origin);
   back.searchParams.set('order', no);
-  const made = await door.payParameters(no, way() === 'h5' ? back.href : '');
+  const made = await door.payParameters(no, client === 'h5' ? back.href : '');
   if (made.h5) return location.assign(made.h5.url);
   if (made.native) {
     $('qr').src = made.native.qr_png;
@@ -203,8 +207,8 @@ async function start() {
   $('place').replaceChildren(...(inside ? two('微信内', 'in WeChat') : two('微信外', 'outside WeChat')));
   $('place').hidden = false;
   $('login').onclick = () => once($('login'), () => door.logIn(inside ? shop.appid : shop.website_appid || shop.appid));
-  $('pay').onclick = () => once($('pay'), () => pay($('number').textContent));
-  $('check').onclick = () => once($('check'), () => follow($('number').textContent));
+  $('pay').onclick = () => once($('pay'), pay);
+  $('check').onclick = () => once($('check'), () => follow(shown.out_trade_no));
   $('back').onclick = leave;
   render();
   try {
