@@ -24,7 +24,7 @@ import (
 // patience with a browser on a busy machine of two cores.
 const patience = 2 * time.Minute
 
-// browser is headless Chromium with scripts switched off: the pages do without.
+// browser is headless Chromium.
 type browser struct {
 	ctx context.Context //nolint:containedctx // chromedp keeps the browser in it
 
@@ -32,7 +32,15 @@ type browser struct {
 	fetched []string
 }
 
+// newBrowser has scripts switched off: the pages of the pay side do without.
 func newBrowser(t *testing.T) *browser {
+	t.Helper()
+	b := newScriptedBrowser(t)
+	command(t, b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+	return b
+}
+
+func newScriptedBrowser(t *testing.T) *browser {
 	t.Helper()
 	program, err := provision.Chromium(t.Context(), t.Output())
 	require.NoError(t, err)
@@ -49,7 +57,6 @@ func newBrowser(t *testing.T) *browser {
 	b.ctx, closeTab = context.WithTimeout(tab, patience)
 	t.Cleanup(closeTab)
 	command(t, b, network.Enable, network.EnableParams{})
-	command(t, b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 	return b
 }
 

@@ -71,6 +71,22 @@ func (s *Simulator) pageH5(w http.ResponseWriter, r *http.Request) {
 	case s.now().Sub(link.madeAt) > s.shortened(h5Life):
 		http.Error(w, "This h5_url is older than five minutes (divided by --speed). Ask for a fresh one: call POST /v3/pay/transactions/h5 with the same parameters.", http.StatusGone)
 	default:
-		http.Redirect(w, r, "/orders/"+url.PathEscape(link.outTradeNo), http.StatusSeeOther)
+		http.Redirect(w, r, orderPath(link.outTradeNo)+backQuery(backOf(r)), http.StatusSeeOther)
 	}
+}
+
+// backOf is redirect_url: where the buyer goes after the cashier, paid or not.
+func backOf(r *http.Request) string {
+	back := r.URL.Query().Get("redirect_url")
+	if u, err := url.Parse(back); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return ""
+	}
+	return back
+}
+
+func backQuery(back string) string {
+	if back == "" {
+		return ""
+	}
+	return "?redirect_url=" + url.QueryEscape(back)
 }

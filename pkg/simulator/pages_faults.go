@@ -63,7 +63,7 @@ func (s *Simulator) pageSetFault(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if number := r.PostForm.Get("order_page"); number != "" {
-		s.showOrder(w, number, http.StatusBadRequest, err.Error())
+		s.showOrder(w, number, "", http.StatusBadRequest, err.Error())
 		return
 	}
 	s.showFaults(w, http.StatusBadRequest, err.Error())

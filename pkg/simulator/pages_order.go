@@ -29,6 +29,7 @@ type orderPage struct {
 	Underway  int
 	Faults    []Fault
 	Groups    []faultGroup
+	Back      string // the shop's page, for an order of H5
 }
 
 type orderRow struct {
@@ -63,7 +64,7 @@ func (s *Simulator) pageOrders(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Simulator) pageOrder(w http.ResponseWriter, r *http.Request) {
-	s.showOrder(w, pathParam(r, "out_trade_no"), http.StatusOK, "")
+	s.showOrder(w, pathParam(r, "out_trade_no"), backOf(r), http.StatusOK, "")
 }
 
 // pagePay answers a form: back to the order, or the order with what went wrong.
@@ -71,11 +72,11 @@ func (s *Simulator) pagePay(w http.ResponseWriter, r *http.Request) {
 	number := pathParam(r, "out_trade_no")
 	if _, err := s.Pay(number, PayRequest{}); err != nil {
 		s.log.Warn("payment refused", "out_trade_no", number, "error", err)
-		s.showOrder(w, number, payStatus(err), err.Error())
+		s.showOrder(w, number, backOf(r), payStatus(err), err.Error())
 		return
 	}
 	s.awaitAttempt(r.Context(), number)
-	http.Redirect(w, r, orderPath(number), http.StatusSeeOther)
+	http.Redirect(w, r, orderPath(number)+backQuery(backOf(r)), http.StatusSeeOther)
 }
 
 func orderPath(number string) string { return "/orders/" + url.PathEscape(number) }
@@ -95,13 +96,13 @@ func (s *Simulator) awaitAttempt(ctx context.Context, number string) {
 	}
 }
 
-func (s *Simulator) showOrder(w http.ResponseWriter, number string, status int, problem string) {
+func (s *Simulator) showOrder(w http.ResponseWriter, number, back string, status int, problem string) {
 	order, known := s.Order(number)
 	if !known {
 		s.render(w, http.StatusNotFound, "missing.html", view{Title: "Not found", Page: number})
 		return
 	}
-	page := orderPage{Order: order, State: s.stateOf(order), Payable: order.payable(s.now()), Refunds: s.books.refundsOf(number),
+	page := orderPage{Order: order, Back: back, State: s.stateOf(order), Payable: order.payable(s.now()), Refunds: s.books.refundsOf(number),
 		Second: s.books.secondPayments(number), Exchanges: s.books.exchanges(number), Underway: s.books.underway(number),
 		Faults: s.activeFaults(number), Groups: faultGroups(func(i FaultInfo) bool { return i.ByOrder })}
 	for i, e := range page.Exchanges {

@@ -60,6 +60,9 @@ func TestH5BySDK(t *testing.T) {
 	status, page := open()
 	require.Equal(t, http.StatusOK, status)
 	require.Contains(t, page, "h5|001")
+	require.NotContains(t, page, "Back to the shop")
+	_, page = b.get(t, link.RequestURI()+"&redirect_url="+url.QueryEscape("https://shop.example.com/done?a=1"))
+	require.Contains(t, page, `href="https://shop.example.com/done?a=1"`)
 
 	clock.shift(4*time.Minute + 59*time.Second)
 	status, _ = open()

@@ -24,7 +24,7 @@ func TestInit_writes_an_app_of_each_kind(t *testing.T) {
 	require.Contains(t, made.Apps[1].JSDomains, "shop.example.com")
 	config, err := os.ReadFile(filepath.Join(dir, "fenflow.yaml"))
 	require.NoError(t, err)
-	for _, line := range []string{"redirect_urls:\n        - https://shop.example.com/buy/", "js_domains:\n        - shop.example.com", "secret_file: secrets/wx8888888888888803.secret", "open_url: http://127.0.0.1:1", "front: 127.0.0.1:8082"} {
+	for _, line := range []string{"redirect_urls:\n            - https://shop.example.com/buy/", "js_domains:\n            - shop.example.com", "secret_file: secrets/wx8888888888888803.secret", "open_url: http://127.0.0.1:1", "front: 127.0.0.1:8082"} {
 		require.Contains(t, string(config), line)
 	}
 	loaded, err := simulator.Load(dir)
@@ -71,7 +71,7 @@ func TestLoad_takes_a_merchant_without_apps(t *testing.T) {
 	require.Empty(t, old.Apps)
 
 	b := newBench(t, func(o *simulator.Options) { o.Merchant = old })
-	b.place(t, "old-1", b.notifyURL(newReceiver(t, noContent)))
+	b.place(t, "old-order", b.notifyURL(newReceiver(t, noContent)))
 	_, body := b.get(t, "/cgi-bin/token?grant_type=client_credential&appid=wx8888888888888801&secret=x")
 	require.Contains(t, body, "40013")
 }

@@ -47,7 +47,7 @@ func sealMessage(aesKey, appid, prefix string, message []byte) (string, error) {
 	}
 	var plain bytes.Buffer
 	plain.WriteString(prefix)
-	plain.Write(binary.BigEndian.AppendUint32(nil, uint32(len(message)))) //nolint:gosec // a message is short
+	plain.Write(binary.BigEndian.AppendUint32(nil, uint32(len(message))))
 	plain.Write(message)
 	plain.WriteString(appid)
 	padded := pad(plain.Bytes(), messageBlock)

@@ -81,7 +81,7 @@ func (p *Platform) pageInside(w http.ResponseWriter, r *http.Request) {
 			"Nobody is called %q, or %q is no web address.", name, target)})
 		return
 	}
-	http.SetCookie(w, &http.Cookie{Name: cookieName, Value: who.User, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode}) //nolint:gosec // a test platform is reached without TLS, too
+	http.SetCookie(w, &http.Cookie{Name: cookieName, Value: who.User, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode})
 	w.Header().Set("Cache-Control", "no-store")
 	http.Redirect(w, r, target, http.StatusSeeOther)
 }

@@ -155,7 +155,11 @@ func (p *Platform) avatar(w http.ResponseWriter, r *http.Request) {
 		letter = string([]rune(who.Nickname)[:1])
 	}
 	colours := []string{"#2f6f4f", "#355c9a", "#8a4b2d", "#6b4a8e", "#8a2d4d", "#2d6f7a"}
-	colour := colours[int(digestOf(name)[0])%len(colours)]
+	sum := 0
+	for _, c := range name {
+		sum += int(c)
+	}
+	colour := colours[sum%len(colours)]
 	w.Header().Set("Content-Type", "image/svg+xml")
 	_, _ = fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 96 96"><rect width="96" height="96" fill="%s"/>`+
 		`<text x="48" y="50" fill="#fff" font-family="system-ui,sans-serif" font-size="48" text-anchor="middle" dominant-baseline="central">%s</text></svg>`,

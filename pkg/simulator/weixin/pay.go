@@ -77,7 +77,7 @@ func (p *Platform) pay(w http.ResponseWriter, r *http.Request) {
 	result := resultOf(invocation.Kind, err)
 	if err == nil && preview {
 		who, _ := p.person(invocation.User) // readInvocation found the person
-		result.Bill, result.Payer = &bill, who.Nickname
+		result.Bill, result.Payer = &bill, who.Nickname+" ("+who.User+")"
 	}
 	writeJSON(w, http.StatusOK, result)
 }

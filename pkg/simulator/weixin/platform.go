@@ -96,7 +96,7 @@ func (p *Platform) setDefaults() {
 	if p.qr == nil {
 		p.qr = func(text, _ string) (template.HTML, error) {
 			return template.HTML(template.HTMLEscapeString(text)), nil
-		} //nolint:gosec // escaped
+		}
 	}
 }
 

@@ -111,7 +111,9 @@
     },
     on: function () {}
   };
-  if (window.WeixinJSBridge) setTimeout(function () { document.dispatchEvent(new Event('WeixinJSBridgeReady')); }, 0);
+  function announce() { if (window.WeixinJSBridge) document.dispatchEvent(new Event('WeixinJSBridgeReady')); }
+  if (document.readyState === 'loading') document.addEventListener('DOMContentLoaded', announce);
+  else setTimeout(announce, 0);
 
   // ---- wx ----------------------------------------------------------------
 
