@@ -97,6 +97,7 @@ func plan() []room {
 		{name: "cmd/simulator", ours: []string{"pkg/simulator/..."}, others: []string{"github.com/spf13/cobra"}},
 		{name: "cmd/devstack", ours: []string{"pkg/app/...", "pkg/config"}},
 		{name: "deploy"}, // files that production, devstack and tests share
+		{name: "examples/internal/street", ours: []string{"pkg/app/...", "pkg/config"}, others: []string{"github.com/stretchr/testify/require"}},
 		{name: "examples/...", ours: []string{"pkg/event", "pkg/subscribe"}, others: []string{"database/sql", "github.com/lib/pq"}},
 		{name: "e2e/...", ours: []string{"pkg/..."}, others: []string{"github.com/...", "golang.org/x/..."}},
 		{name: "bench/...", ours: []string{"pkg/..."}, others: []string{"github.com/...", "golang.org/x/..."}},

@@ -102,6 +102,9 @@ func TestCompose_variables_are_those_that_the_code_reads(t *testing.T) {
 			if role == config.RoleIngest {
 				require.Contains(t, s.Ports, "8080"+c.Listen.Notify)
 				require.Contains(t, s.Ports, "127.0.0.1:8081"+c.Listen.API, "the business API is private")
+				require.Contains(t, s.Ports, "8082"+c.Listen.Front, "buyers come from everywhere")
+				require.True(t, c.Front.Open())
+				require.Contains(t, s.Volumes, "./merchant/"+sessionPublicKey+":/etc/fenflow/"+sessionPublicKey+":ro")
 			}
 		})
 	}
@@ -114,7 +117,11 @@ merchants:
   - {mchid: "1900000109", merchant_serial: "5157F09EFDC096DE", private_key_file: key.pem, api_v3_key_files: [v3.key], apps: [{appid: wx8888888888888888}],
      wechatpay_public_keys: [{id: PUB_KEY_ID_0000000000000024101100397200000006, file: pub_key.pem}]}
 public_url: https://pay.example.com
+front: {session_public_key_files: [` + sessionPublicKey + `]}
 `
+
+// sessionPublicKey is where `fenflow key session` puts it, below the merchant's folder.
+const sessionPublicKey = "secrets/session.pub"
 
 func TestCompose_gives_the_edge_no_secret(t *testing.T) {
 	t.Parallel()
@@ -122,6 +129,7 @@ func TestCompose_gives_the_edge_no_secret(t *testing.T) {
 	require.Equal(t, []string{
 		"./merchant/fenflow.yaml:/etc/fenflow/fenflow.yaml:ro",
 		"./merchant/secrets/pub_key.pem:/etc/fenflow/secrets/pub_key.pem:ro",
+		"./merchant/secrets/session.pub:/etc/fenflow/secrets/session.pub:ro",
 	}, edge.Volumes)
 	require.NotContains(t, edge.Environment, "FENFLOW_POSTGRES_URL")
 	require.NotContains(t, edge.Environment, "FENFLOW_NATS_WORKER_PASSWORD")
@@ -152,7 +160,7 @@ func TestCompose_passwords_of_nats(t *testing.T) {
 	require.NoError(t, err)
 	asked := regexp.MustCompile(`\$(FENFLOW_NATS_[A-Z]+_PASSWORD)`).FindAllStringSubmatch(string(deploy.NATSConf()), -1)
 	require.Len(t, asked, 7)
-	holders := map[string]string{"NOTIFY": "ingest", "API": "ingest", "WORKER": "worker", "RECONCILER": "reconciler", "CONSOLE": "console"}
+	holders := map[string]string{"NOTIFY": "ingest", "API": "ingest", "FRONT": "ingest", "WORKER": "worker", "RECONCILER": "reconciler", "CONSOLE": "console"}
 	for _, match := range asked {
 		variable := match[1]
 		require.Contains(t, services["nats"].Environment, variable)

@@ -71,7 +71,7 @@ func runRole(ctx context.Context, roles map[string]Role, name string, args []str
 }
 
 func upCommand(stderr io.Writer, exit *int) *cobra.Command {
-	o := Options{Keep: true, Console: true, Log: stderr}
+	o := Options{Keep: true, Console: true, Shop: true, Log: stderr}
 	cmd := &cobra.Command{
 		Use: "up", Short: "Start everything and stay until Ctrl-C", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

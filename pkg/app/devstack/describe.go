@@ -2,6 +2,7 @@ package devstack
 
 import (
 	"fmt"
+	"net/url"
 	"time"
 )
 
@@ -11,6 +12,7 @@ func (s *Stack) describe() {
 	for _, line := range [][2]string{
 		{"notifications", s.NotifyURL() + "/notify/v3/" + s.merchant.Mchid},
 		{"business API", s.APIURL() + "/v1/orders"},
+		{"front door", s.FrontURL() + "/wx/…"},
 		{"operators' API", s.ConsoleURL() + "/operator/v1/status"},
 		{"operator's token", s.token},
 		{"stand-in WeChat Pay", s.SimulatorURL() + "/  (open it in a browser: orders, with a Pay button)"},
@@ -27,6 +29,10 @@ func (s *Stack) describe() {
 	for _, p := range s.processes {
 		pid, _ := p.status()
 		s.say("  %-20s pid %d", p.name, pid)
+	}
+	if shop := s.ShopURL(); shop != "" {
+		s.say("\nOpen this address to buy something as a buyer inside WeChat:\n\n  %s\n\nOutside WeChat, with a QR code: %s/ in another browser.",
+			s.SimulatorURL()+"/weixin/inside?"+url.Values{"url": {shop + "/"}}.Encode(), shop)
 	}
 	s.say("\nNext: place an order, pay it (here, or with the Pay button), and look at it, as the shop and as an operator:\n\n%s\n", s.nextStep())
 }

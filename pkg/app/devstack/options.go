@@ -22,6 +22,7 @@ type Options struct {
 	Speed       float64   // divides the stand-in's waits: repeats of notifications, progress of refunds
 	RefundSpeed float64   // divides fenflow's waits of refunds; 0 and 1: as configured
 	Console     bool      // serve operators, too
+	Shop        bool      // open the tea shop of examples/shop, where it can be built
 	Without     []string  // roles that are not started
 	OwnConfig   []string  // roles that read a copy of the configuration of their own: ConfigFile(role)
 	Limits      bool      // the stand-in holds fenflow to WeChat Pay's rates, and refunds of one order to their pause
@@ -31,23 +32,25 @@ type Options struct {
 // ports are the loopback ports of one stack.
 type ports struct {
 	notify, api, admin      int // ingest
+	front                   int // ingest, for buyers
 	workerAdmin, reconAdmin int
 	simulator               int
 	nats, monitor           int
 	console, consoleAdmin   int
+	shop                    int
 
 	reserved []*scratch.Port // until the stack has stopped
 }
 
 // documentedPorts are those of docker-compose.yml and the README.
 func documentedPorts() ports {
-	return ports{notify: 8080, api: 8081, admin: 9090, workerAdmin: 9091, reconAdmin: 9092, simulator: 8090, nats: 4222, monitor: 8222, console: 8083, consoleAdmin: 9093}
+	return ports{notify: 8080, api: 8081, admin: 9090, workerAdmin: 9091, reconAdmin: 9092, simulator: 8090, nats: 4222, monitor: 8222, console: 8083, consoleAdmin: 9093, front: 8082, shop: 8095}
 }
 
 // freePorts reserves ports that nobody listens on, outside of what the system
 // gives to outgoing connections: a role that was killed finds its own again.
 func freePorts() (p ports, err error) {
-	for _, target := range []*int{&p.notify, &p.api, &p.admin, &p.workerAdmin, &p.reconAdmin, &p.simulator, &p.nats, &p.monitor, &p.console, &p.consoleAdmin} {
+	for _, target := range p.all() {
 		port, err := scratch.ReservePort()
 		if err != nil {
 			return ports{}, errors.Join(fmt.Errorf("find a free port: %w", err), p.release())
@@ -56,6 +59,10 @@ func freePorts() (p ports, err error) {
 		*target = port.Number
 	}
 	return p, nil
+}
+
+func (p *ports) all() []*int {
+	return []*int{&p.notify, &p.api, &p.admin, &p.workerAdmin, &p.reconAdmin, &p.simulator, &p.nats, &p.monitor, &p.console, &p.consoleAdmin, &p.front, &p.shop}
 }
 
 // release lets others have the reserved ports.
@@ -70,10 +77,10 @@ func (p ports) release() error {
 // busy names the documented ports that somebody else already listens on.
 func (p ports) busy() []string {
 	var taken []string
-	for _, port := range []int{p.notify, p.api, p.admin, p.workerAdmin, p.reconAdmin, p.simulator, p.nats, p.monitor, p.console, p.consoleAdmin} {
-		l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
+	for _, port := range p.all() {
+		l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: *port})
 		if err != nil {
-			taken = append(taken, strconv.Itoa(port))
+			taken = append(taken, strconv.Itoa(*port))
 			continue
 		}
 		_ = l.Close()

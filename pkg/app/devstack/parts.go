@@ -2,8 +2,6 @@ package devstack
 
 import (
 	"context"
-	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,8 +12,6 @@ import (
 	"time"
 
 	"github.com/fenflow/fenflow/deploy"
-	"github.com/fenflow/fenflow/pkg/operator"
-	"github.com/fenflow/fenflow/pkg/pay"
 	"github.com/fenflow/fenflow/pkg/simulator"
 	"github.com/fenflow/fenflow/pkg/store"
 	"github.com/fenflow/fenflow/pkg/testkit/provision"
@@ -79,19 +75,22 @@ func (s *Stack) startRedis(ctx context.Context) error {
 // run left here, keys and ledger included.
 func (s *Stack) writeMerchant(context.Context) error {
 	dir := s.options.path("merchant")
-	var err error
-	if s.merchant, err = simulator.Load(dir); err == nil {
-		return nil
-	}
-	if _, missing := os.Stat(s.options.path("merchant", "merchant.json")); missing == nil {
-		return fmt.Errorf("take up the test merchant of a former run: %w", err)
-	}
-	s.merchant, err = simulator.Init(dir, simulator.InitOptions{
-		BaseURL: s.SimulatorURL(), PublicURL: s.NotifyURL(),
-		ListenNotify: address(s.ports.notify), ListenAPI: address(s.ports.api), ListenAdmin: address(s.ports.admin),
+	o := simulator.InitOptions{
+		BaseURL: s.SimulatorURL(), PublicURL: s.NotifyURL(), FrontURL: s.FrontURL(), ShopURL: s.shopAddress(),
+		ListenNotify: address(s.ports.notify), ListenFront: address(s.ports.front), ListenAPI: address(s.ports.api), ListenAdmin: address(s.ports.admin),
 		PostgresURL: s.postgres.URL(databaseName), NATSURL: s.NATSURL(), NATSMonitorURLs: []string{httpURL(s.ports.monitor)}, RedisURL: s.redis.URL(),
-	})
-	if err != nil {
+	}
+	former, err := simulator.Load(dir)
+	switch _, missing := os.Stat(s.options.path("merchant", "merchant.json")); {
+	case err != nil && missing == nil:
+		return fmt.Errorf("take up the test merchant of a former run: %w", err)
+	case err == nil && (former.ShopURL == "" || former.ShopURL == o.ShopURL):
+		s.merchant = former
+		return nil
+	case err == nil: // its logins would lead back to where the shop was
+		o.Merchant, o.Force, o.KeepLedger = &former, true, true
+	}
+	if s.merchant, err = simulator.Init(dir, o); err != nil {
 		return fmt.Errorf("make the test merchant: %w", err)
 	}
 	return nil
@@ -104,6 +103,8 @@ func (s *Stack) addresses() []string {
 		"FENFLOW_CONFIG=" + s.options.path("merchant", "fenflow.yaml"),
 		"FENFLOW_PUBLIC_URL=" + s.NotifyURL(), "FENFLOW_WECHATPAY_BASE_URL=" + s.SimulatorURL(),
 		"FENFLOW_LISTEN_NOTIFY=" + address(s.ports.notify), "FENFLOW_LISTEN_API=" + address(s.ports.api),
+		"FENFLOW_LISTEN_FRONT=" + address(s.ports.front), "FENFLOW_FRONT_URL=" + s.FrontURL(),
+		"FENFLOW_WECHAT_BASE_URL=" + s.SimulatorURL(), "FENFLOW_WECHAT_OPEN_URL=" + s.SimulatorURL(),
 		"FENFLOW_NATS_URL=" + s.NATSURL(), "FENFLOW_NATS_MONITOR_URLS=" + httpURL(s.ports.monitor),
 		// After a kill the broker hands out again what was not acknowledged, soon.
 		"FENFLOW_WAITS_ACK_WAIT=2s",
@@ -175,49 +176,20 @@ func (s *Stack) spawnRole(ctx context.Context, r roleSpec) error {
 	return s.role(ctx, r.name, env, "role", r.name)
 }
 
-// operatorName is the name of the token that each start makes anew.
-const operatorName = "devstack"
-
-// startConsole serves operators, with a token that lasts until the next start:
-// the one before is known to nobody any more.
-func (s *Stack) startConsole(ctx context.Context) (err error) {
-	if !s.options.Console {
-		return nil
-	}
-	books, err := store.Open(ctx, store.Config{URL: s.postgres.URL(databaseName), MaxConns: 1, Name: "devstack"})
-	if err != nil {
-		return fmt.Errorf("open the books: %w", err)
-	}
-	defer func() { err = errors.Join(err, books.Close()) }()
-	token, sum, err := operator.Mint(rand.Reader)
-	if err != nil {
-		return fmt.Errorf("mint a token: %w", err)
-	}
-	if _, err := books.RevokeToken(ctx, operatorName, operatorName); err != nil {
-		return fmt.Errorf("revoke the token of a former run: %w", err)
-	}
-	if _, err := books.CreateToken(ctx, pay.Token{Name: operatorName, Role: pay.TokenOperate, CreatedBy: operatorName}, sum); err != nil {
-		return fmt.Errorf("make a token: %w", err)
-	}
-	s.token = token
-	env := append(environment(s.passwords, "console"), s.addresses()...)
-	env = append(env, "FENFLOW_LISTEN_ADMIN="+address(s.ports.consoleAdmin), "FENFLOW_LISTEN_CONSOLE="+address(s.ports.console),
-		"FENFLOW_POSTGRES_URL="+s.postgres.URL(databaseName))
-	if err := s.role(ctx, "console", env, "role", "console"); err != nil {
-		return err
-	}
-	return s.await(ctx, "console", httpURL(s.ports.consoleAdmin)+"/readyz")
-}
-
 // role starts this same program again as one role.
 func (s *Stack) role(ctx context.Context, name string, env []string, args ...string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
 	}
+	return s.program(ctx, name, env, self, args...)
+}
+
+// program starts a program and keeps it alive.
+func (s *Stack) program(ctx context.Context, name string, env []string, path string, args ...string) error {
 	p, err := spawn(ctx, name, s.options.path("log", name+".log"), s.say, func(context.Context) (*exec.Cmd, error) {
 		// Ends with the stack, through stop; a context would kill it without asking.
-		cmd := exec.Command(self, args...) //nolint:noctx // see above
+		cmd := exec.Command(path, args...) //nolint:noctx // see above
 		cmd.Env = append(os.Environ(), env...)
 		return cmd, nil
 	})

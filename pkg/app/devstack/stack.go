@@ -47,7 +47,7 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 		}
 	}
 	for _, step := range []func(context.Context) error{
-		s.startPostgres, s.startRedis, s.writeMerchant, s.copyConfig, s.hasten, s.startNATS, s.startSimulator, s.migrate, s.startRoles, s.startConsole,
+		s.startPostgres, s.startRedis, s.writeMerchant, s.copyConfig, s.hasten, s.startNATS, s.startSimulator, s.migrate, s.startRoles, s.startConsole, s.startShop,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -137,6 +137,19 @@ func (s *Stack) Stop() {
 
 // APIURL is the base of the business API.
 func (s *Stack) APIURL() string { return httpURL(s.ports.api) }
+
+// FrontURL is the base of the front door, where buyers come.
+func (s *Stack) FrontURL() string { return httpURL(s.ports.front) }
+
+// ShopURL is where the tea shop sells; empty when it is not open.
+func (s *Stack) ShopURL() string {
+	if s.find(shopName) == nil {
+		return ""
+	}
+	return s.shopAddress()
+}
+
+func (s *Stack) shopAddress() string { return httpURL(s.ports.shop) }
 
 // ConsoleURL is the base of the operators' API.
 func (s *Stack) ConsoleURL() string { return httpURL(s.ports.console) }

@@ -51,11 +51,19 @@ func (p *Platform) bridgeRoutes(r chi.Router) {
 	r.Post("/weixin/pay", p.pay)
 	r.Options("/weixin/pay", preflight)
 	r.Get("/weixin/jsconfig", p.jsconfig)
-	r.Get("/open/js/jweixin-1.6.0.js", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
-		w.Header().Set("Cross-Origin-Resource-Policy", "cross-origin")
-		_, _ = w.Write(script) // the reader may be gone
-	})
+	r.Get("/open/js/jweixin-1.6.0.js", p.jweixin)
+}
+
+// jweixin is the script. Outside of WeChat a page finds no bridge, so who holds no
+// phone here gets none.
+func (p *Platform) jweixin(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
+	w.Header().Set("Cross-Origin-Resource-Policy", "cross-origin")
+	w.Header().Set("Cache-Control", "no-store")
+	if _, inside := p.inside(r); !inside {
+		_, _ = w.Write([]byte("window.weixinOutside = true;\n")) // the reader may be gone
+	}
+	_, _ = w.Write(script) // as above
 }
 
 func (p *Platform) controlRoutes(r chi.Router) {

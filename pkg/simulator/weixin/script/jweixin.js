@@ -98,7 +98,8 @@
 
   // ---- the bridge --------------------------------------------------------
 
-  window.WeixinJSBridge = {
+  // weixinOutside stands before this script where the browser is nobody's phone.
+  if (!window.weixinOutside) window.WeixinJSBridge = {
     invoke: function (name, params, callback) {
       callback = callback || function () {};
       if (name === 'getBrandWCPayRequest') return brandPay(params || {}, callback);
@@ -110,7 +111,7 @@
     },
     on: function () {}
   };
-  function announce() { document.dispatchEvent(new Event('WeixinJSBridgeReady')); }
+  function announce() { if (window.WeixinJSBridge) document.dispatchEvent(new Event('WeixinJSBridgeReady')); }
   if (document.readyState === 'loading') document.addEventListener('DOMContentLoaded', announce);
   else setTimeout(announce, 0);
 
