@@ -196,6 +196,38 @@ func TestArrive_merges_under_concurrency_end_in_one_account(t *testing.T) {
 	require.Zero(t, b.count(`SELECT count(*) FROM accounts AS a JOIN accounts AS b ON b.mchid = a.mchid AND b.account_id = a.merged_into WHERE b.merged_into IS NOT NULL`), "no pointer to a pointer")
 }
 
+// A login that waits for an account finds, when it has it, that the account was merged
+// into another one: what WeChat told goes there.
+func TestArrive_that_waited_for_a_merge_goes_to_where_it_led(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	away, kept := b.arrive(arrival(miniApp, "open-mini", "")), b.arrive(arrival(webApp, "open-web", union))
+	merger, err := b.sql.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	for _, statement := range []string{
+		`UPDATE accounts SET merged_into = $2 WHERE account_id = $1`,
+		`UPDATE identities SET account_id = $2 WHERE account_id = $1`,
+	} {
+		_, err = merger.ExecContext(t.Context(), statement, string(away), string(kept))
+		require.NoError(t, err)
+	}
+	var id pay.AccountID
+	waited := make(chan error, 1)
+	go func() {
+		late := arrival(miniApp, "open-mini", "")
+		late.Nickname, late.At = "told", noon.Add(time.Minute)
+		var err error
+		id, err = b.Arrive(t.Context(), late)
+		waited <- err
+	}()
+	b.waiting(1)
+	require.NoError(t, merger.Commit())
+	require.NoError(t, <-waited)
+	require.Equal(t, kept, id)
+	require.Equal(t, "told", b.account(kept).Nickname)
+	require.Equal(t, 1, b.count(`SELECT count(*) FROM accounts WHERE nickname = 'told'`))
+}
+
 func TestGrantedIdentity_keeps_the_grant_that_may_ask_for_more(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
