@@ -42,7 +42,8 @@ func plan() []room {
 		{name: "schema"},
 		// 1a: protocols
 		{name: "pkg/merchant", ours: nouns},
-		{name: "pkg/wechatpay", ours: append(slices.Clone(nouns), "pkg/merchant"), others: []string{"github.com/wechatpay-apiv3/wechatpay-go/...", "golang.org/x/..."}},
+		{name: "pkg/qrcode", others: []string{"rsc.io/qr"}},
+		{name: "pkg/wechatpay", ours: append(slices.Clone(nouns), "pkg/merchant", "pkg/qrcode"), others: []string{"github.com/wechatpay-apiv3/wechatpay-go/...", "golang.org/x/..."}},
 		{name: "pkg/session", ours: nouns, others: []string{"github.com/golang-jwt/jwt/v5"}},
 		{name: "pkg/config", ours: append(slices.Clone(nouns), "pkg/merchant"), others: []string{"go.yaml.in/yaml/v3", "github.com/sethvargo/go-envconfig"}},
 		{name: "pkg/request", ours: nouns},

@@ -82,7 +82,7 @@ func (s *Service) askInTurn(ctx, checking context.Context, o pay.Order) (order p
 	if !reachable {
 		return o, false, nil
 	}
-	leave, room := s.checks.enter(o.MchID)
+	leave, room := s.checks.enter(o.MchID, checksOfMerchant)
 	if !room {
 		return o, false, nil
 	}

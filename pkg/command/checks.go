@@ -18,14 +18,14 @@ type checks struct {
 	inUse map[pay.MchID]int
 }
 
-// enter takes a place, if the merchant has one left.
-func (c *checks) enter(mchid pay.MchID) (leave func(), ok bool) {
+// enter takes one of a merchant's places, if there is one left.
+func (c *checks) enter(mchid pay.MchID, places int) (leave func(), ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.inUse == nil {
 		c.inUse = map[pay.MchID]int{}
 	}
-	if c.inUse[mchid] >= checksOfMerchant {
+	if c.inUse[mchid] >= places {
 		return nil, false
 	}
 	c.inUse[mchid]++

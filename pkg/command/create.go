@@ -16,9 +16,10 @@ const (
 	// prepay call: nobody here knows the merchant's gear. In the relaxed one
 	// the reconciler puts such an order off, without a call.
 	firstCheckAfter = 10 * time.Second
-	// credentialMargin: a credential with less time left is renewed rather
-	// than given to a buyer.
+	// credentialMargin: a credential with less time left is renewed rather than
+	// given to a buyer. An h5_url lives five minutes in all, and is used at once.
 	credentialMargin = 5 * time.Minute
+	h5Margin         = time.Minute
 	// minLifetime: WeChat Pay raises what is shorter, silently (doc 4012525167).
 	minLifetime = time.Minute
 )
@@ -118,6 +119,11 @@ func fitsProtocol(o pay.Order) *problem.Error {
 	if o.Protocol == pay.ProtocolV2 && utf8.RuneCountInString(o.Attach) > maxAttachV2 {
 		return problem.InvalidFields(problem.Field{Field: "attach", Message: fmt.Sprintf("has more than %d characters, which is what protocol v2 takes", maxAttachV2)})
 	}
+	if o.Protocol == pay.ProtocolV2 && o.Client == pay.ClientH5 {
+		if _, err := wechatpay.SceneV2(o.Scene); err != nil {
+			return problem.InvalidFields(problem.Field{Field: "app_url", Message: err.Error()})
+		}
+	}
 	return nil
 }
 
@@ -159,7 +165,11 @@ func (s *Service) asItStands(cmd pay.Command, order pay.Order) *ending {
 
 // live says whether a buyer can pay with the credential that we have.
 func (s *Service) live(o pay.Order) bool {
-	return !o.Credential.Zero() && o.Credential.ExpiresAt.After(s.Now().Add(credentialMargin))
+	margin := credentialMargin
+	if o.Client == pay.ClientH5 {
+		margin = h5Margin
+	}
+	return !o.Credential.Zero() && o.Credential.ExpiresAt.After(s.Now().Add(margin))
 }
 
 func (s *Service) tooLate(cmd pay.Command) bool {

@@ -31,7 +31,7 @@ func TestCreate_places_an_order_and_answers_what_the_client_needs(t *testing.T) 
 
 	native, r := b.execute(b.create("T00000002", func(f fields) { f["client"] = "native"; delete(f, "openid") }))
 	require.Equal(t, http.StatusCreated, native.Status, string(native.Body))
-	require.Len(t, r.Pay, 1)
+	require.Len(t, r.Pay, 2, "its client is named beside it")
 	require.NotEmpty(t, r.Pay["code_url"])
 }
 

@@ -41,7 +41,7 @@ type wire struct {
 // callOf names a call of either protocol.
 func callOf(r *http.Request) string {
 	switch {
-	case r.URL.Path == "/pay/unifiedorder", r.Method == http.MethodPost && (strings.HasSuffix(r.URL.Path, "/jsapi") || strings.HasSuffix(r.URL.Path, "/native")):
+	case r.URL.Path == "/pay/unifiedorder", r.Method == http.MethodPost && strings.HasPrefix(r.URL.Path, "/v3/pay/transactions/") && strings.Count(r.URL.Path, "/") == 4:
 		return "prepay"
 	case r.URL.Path == "/pay/closeorder", strings.HasSuffix(r.URL.Path, "/close"):
 		return "close"
@@ -235,7 +235,7 @@ func setup(t *testing.T) *bundle {
 	server := httptest.NewServer(b.wire)
 	t.Cleanup(server.Close)
 	b.directory = &directory{credentials: &merchant.Credentials{
-		Merchant:   merchant.Merchant{MchID: pay.MchID(m.Mchid), Apps: []merchant.App{{AppID: pay.AppID(m.Appid)}}, Serial: m.Serial, Protocol: pay.ProtocolV3},
+		Merchant:   merchant.Merchant{MchID: pay.MchID(m.Mchid), Apps: []merchant.App{{AppID: pay.AppID(m.Appid), RedirectURLs: []string{"https://shop.example.com/buy/"}}}, Serial: m.Serial, Protocol: pay.ProtocolV3},
 		PrivateKey: m.PrivateKey, APIv3Keys: []merchant.Secret{merchant.Secret(m.APIv3Key)}, APIv2Keys: []merchant.Secret{merchant.Secret(m.APIv2Key)},
 		Keyring: merchant.NewKeyring(merchant.PublicKey{ID: m.PublicKeyID, Key: &m.WechatpayKey.PublicKey}),
 	}}
@@ -252,7 +252,7 @@ func setup(t *testing.T) *bundle {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = b.db.Close() })
 	b.options = command.Options{
-		Books: b.store, Merchants: b.directory, Letters: &letters{}, Relay: &relay{}, Waker: b.waker,
+		Books: b.store, Sessions: sessions{pay.MchID(m.Mchid), pay.AppID(m.Appid)}, Buyers: b.store, Merchants: b.directory, Letters: &letters{}, Relay: &relay{}, Waker: b.waker,
 		Budgets: command.Budgets{OrderQuery: 100, OrderClose: 20, RefundQuery: 50}, Quarantine: 10 * time.Minute,
 		NotifyURL: func(id pay.MchID, p pay.Protocol) string {
 			return "http://127.0.0.1:1/notify/" + string(p) + "/" + string(id)
@@ -296,18 +296,35 @@ func (b *bundle) create(no string, change ...func(fields)) pay.Command {
 }
 
 type reply struct {
-	OutRefundNo   string            `json:"out_refund_no"`
-	OutTradeNo    string            `json:"out_trade_no"`
-	State         string            `json:"state"`
-	Sequence      int               `json:"sequence"`
-	AmountFen     int               `json:"amount_fen"`
-	TransactionID string            `json:"transaction_id"`
-	PaidAt        *time.Time        `json:"paid_at"`
-	Late          bool              `json:"late"`
-	Pay           map[string]string `json:"pay"`
-	Digest        string            `json:"digest"`
-	Code          string            `json:"code"`
-	Detail        string            `json:"detail"`
+	OutRefundNo   string     `json:"out_refund_no"`
+	OutTradeNo    string     `json:"out_trade_no"`
+	State         string     `json:"state"`
+	Sequence      int        `json:"sequence"`
+	AmountFen     int        `json:"amount_fen"`
+	TransactionID string     `json:"transaction_id"`
+	PaidAt        *time.Time `json:"paid_at"`
+	Late          bool       `json:"late"`
+	Pay           flat       `json:"pay"`
+	Digest        string     `json:"digest"`
+	Code          string     `json:"code"`
+	Detail        string     `json:"detail"`
+}
+
+// flat are the texts of an object, without the objects in it.
+type flat map[string]string
+
+func (f *flat) UnmarshalJSON(raw []byte) error {
+	var all map[string]any
+	if err := json.Unmarshal(raw, &all); err != nil {
+		return err
+	}
+	*f = flat{}
+	for name, value := range all {
+		if text, is := value.(string); is {
+			(*f)[name] = text
+		}
+	}
+	return nil
 }
 
 // shut is an order.close as the edge sends it.

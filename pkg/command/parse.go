@@ -28,6 +28,21 @@ type request struct {
 	Attach      string     `json:"attach"`
 	ExpiresAt   *time.Time `json:"expires_at"` // what the shop said; TimeExpire is what counts
 	TimeExpire  time.Time  `json:"time_expire"`
+	AccountID   string     `json:"account_id"`
+
+	PayerClientIP string `json:"payer_client_ip"` // of an H5 order, as all below
+	H5Type        string `json:"h5_type"`
+	AppName       string `json:"app_name"`
+	AppURL        string `json:"app_url"`
+	BundleID      string `json:"bundle_id"`
+	PackageName   string `json:"package_name"`
+}
+
+func (r request) scene() pay.Scene {
+	return pay.Scene{
+		PayerClientIP: r.PayerClientIP, Type: pay.H5Type(r.H5Type), AppName: r.AppName, AppURL: r.AppURL,
+		BundleID: r.BundleID, PackageName: r.PackageName,
+	}
 }
 
 // parse reads the order out of a command. The edge has checked it for the
@@ -44,7 +59,7 @@ func parse(cmd pay.Command, m merchant.Merchant) (pay.Order, *problem.Error) {
 		MchID: cmd.MchID, OutTradeNo: cmd.OutTradeNo, AppID: pay.AppID(r.AppID), Client: pay.Client(r.Client),
 		Protocol: cmp.Or(m.Protocol, pay.ProtocolV3), Description: r.Description, Amount: pay.Fen(r.AmountFen), Currency: r.Currency,
 		OpenID: pay.OpenID(r.OpenID), Attach: r.Attach, Digest: cmd.Digest, State: pay.OrderCreated,
-		ExpiresAt: r.TimeExpire.UTC(),
+		ExpiresAt: r.TimeExpire.UTC(), AccountID: pay.AccountID(r.AccountID), Scene: r.scene(),
 	}, nil
 }
 
@@ -84,7 +99,11 @@ func (r request) check(cmd pay.Command, m merchant.Merchant) []problem.Field {
 		bad("time_expire", "is missing")
 	}
 	r.checkPayer(bad)
-	for name, text := range map[string]string{"description": r.Description, "openid": r.OpenID, "attach": r.Attach} {
+	r.checkScene(bad)
+	for name, text := range map[string]string{
+		"description": r.Description, "openid": r.OpenID, "attach": r.Attach,
+		"app_name": r.AppName, "app_url": r.AppURL, "bundle_id": r.BundleID, "package_name": r.PackageName,
+	} {
 		if !storable(text) {
 			bad(name, "must be UTF-8 without NUL")
 		}
@@ -93,17 +112,37 @@ func (r request) check(cmd pay.Command, m merchant.Merchant) []problem.Field {
 }
 
 func (r request) checkPayer(bad func(field, format string, args ...any)) {
-	switch pay.Client(r.Client) {
-	case pay.ClientJSAPI, pay.ClientMiniProgram:
-		if r.OpenID == "" {
-			bad("openid", "is required for client %s", r.Client)
+	client := pay.Client(r.Client)
+	switch {
+	case !client.Known():
+		bad("client", "must be one of %v", pay.Clients())
+	case client.NamesPayer() && r.OpenID == "":
+		bad("openid", "is required for client %s", r.Client)
+	case !client.NamesPayer() && r.OpenID != "":
+		bad("openid", "has no meaning for client %s", r.Client)
+	}
+	if r.AccountID == "" {
+		return
+	}
+	if _, err := pay.ParseAccountID(r.AccountID); err != nil {
+		bad("account_id", "%s", err)
+	} else if client.NamesPayer() {
+		bad("account_id", "has no meaning for client %s", r.Client)
+	}
+}
+
+func (r request) checkScene(bad func(field, format string, args ...any)) {
+	if pay.Client(r.Client) != pay.ClientH5 {
+		if r.scene() != (pay.Scene{}) {
+			bad("payer_client_ip", "and what else tells of a page has a meaning for client h5 only")
 		}
-	case pay.ClientNative:
-		if r.OpenID != "" {
-			bad("openid", "has no meaning for client native")
-		}
-	default:
-		bad("client", "must be jsapi, mini_program or native")
+		return
+	}
+	if err := pay.CheckPayerIP(r.PayerClientIP); err != nil {
+		bad("payer_client_ip", "%s", err)
+	}
+	if !pay.H5Type(r.H5Type).Known() {
+		bad("h5_type", "must be Wap, iOS or Android")
 	}
 }
 

@@ -93,7 +93,11 @@ type Options struct {
 	Letters   Letters
 	Relay     Relay
 	Waker     Waker
-	Budgets   Budgets
+	// Sessions and Buyers may be nil where no front door is served; then nothing
+	// may be asked for buyers.
+	Sessions Sessions
+	Buyers   BuyersOrders
+	Budgets  Budgets
 	// Quarantine is how long a call of unknown outcome keeps a refund from being given up.
 	Quarantine time.Duration
 	// NotifyURL is where WeChat Pay is to post about a merchant's orders.
@@ -111,6 +115,7 @@ type Service struct {
 	Options
 	numbers numbers // create and close, which must not cross each other
 	checks  checks
+	renewed renewals
 	metrics metrics
 }
 

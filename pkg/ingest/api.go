@@ -60,6 +60,8 @@ func NewAPI(c APIConfig) *APIHandler {
 	h.route(r, "/v1/orders/{out_trade_no}/check", http.MethodPost, h.checkOrder)
 	h.route(r, "/v1/orders/{out_trade_no}/close", http.MethodPost, h.closeOrder)
 	h.route(r, "/v1/orders/{out_trade_no}/history", http.MethodGet, h.readHistory)
+	h.route(r, "/v1/orders/{out_trade_no}/qr.svg", http.MethodGet, h.readSVG)
+	h.route(r, "/v1/orders/{out_trade_no}/qr.png", http.MethodGet, h.readPNG)
 	h.route(r, "/v1/refunds", http.MethodPost, h.createRefund)
 	h.route(r, "/v1/refunds/{out_refund_no}", http.MethodGet, h.readRefund)
 	h.route(r, "/v1/refunds/{out_refund_no}/abnormal", http.MethodPost, h.driveOn)

@@ -41,11 +41,13 @@
 //
 //	out_trade_no  string   6–32 of 0-9 A-Z a-z _ - | *
 //	appid         string   one of the merchant's
-//	client        string   jsapi | mini_program | native
+//	client        string   jsapi | mini_program | native | app | h5
 //	description   string   1–127 characters
 //	amount_fen    integer  > 0
 //	currency      string   CNY
-//	openid        string   for jsapi and mini_program; absent for native
+//	openid        string   for jsapi and mini_program; absent for the others
+//	account_id    string   UUID of the buyer's account, for native, app and h5;
+//	                       absent when not given
 //	attach        string   absent when not given
 //	expires_at    string   RFC 3339, UTC, whole seconds; absent when not given.
 //	                       The worker refuses a new order with no time left; the
@@ -53,8 +55,18 @@
 //	time_expire   string   RFC 3339, UTC, whole seconds: expires_at, or two
 //	                       hours after the command was received
 //
+// and of h5 alone:
+//
+//	payer_client_ip string the buyer's IP address; no loopback
+//	h5_type       string   Wap | iOS | Android
+//	app_name      string   this and the rest absent when not given
+//	app_url       string
+//	bundle_id     string
+//	package_name  string
+//
 // time_expire is no part of the digest: it differs between two calls that mean
 // the same. The digest is the hex SHA-256 of the meaning; see request.Digest.
+// account_id and the fields of h5 have a line in it only where they are given.
 //
 // The bodies of order.close and refund.create are in package request. Neither
 // has a deadline.

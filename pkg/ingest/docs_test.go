@@ -19,7 +19,7 @@ const apiPage = "../../docs/reference/api.md"
 func theRoutes() map[string]string {
 	return map[string]string{
 		"/v1/orders": "POST", "/v1/orders/{out_trade_no}": "GET", "/v1/orders/{out_trade_no}/close": "POST", "/v1/orders/{out_trade_no}/check": "POST",
-		"/v1/orders/{out_trade_no}/history": "GET", "/v1/refunds": "POST", "/v1/refunds/{out_refund_no}": "GET",
+		"/v1/orders/{out_trade_no}/history": "GET", "/v1/orders/{out_trade_no}/qr.svg": "GET", "/v1/orders/{out_trade_no}/qr.png": "GET", "/v1/refunds": "POST", "/v1/refunds/{out_refund_no}": "GET",
 		"/v1/refunds/{out_refund_no}/abnormal": "POST", "/v1/commands/{command_id}": "GET",
 		"/v1/sessions/introspect": "POST", "/v1/accounts/{account_id}": "GET", "/v1/accounts/{account_id}/refresh": "POST",
 	}

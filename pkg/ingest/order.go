@@ -41,6 +41,8 @@ type newOrder struct {
 	OpenID      pay.OpenID
 	Attach      string
 	ExpiresAt   time.Time // zero: not given
+	AccountID   pay.AccountID
+	Scene       pay.Scene
 }
 
 // commandBody is a command's body on the bus; doc.go documents it.
@@ -55,6 +57,9 @@ type commandBody struct {
 	Attach      string `json:"attach,omitempty"`
 	ExpiresAt   string `json:"expires_at,omitempty"`
 	TimeExpire  string `json:"time_expire"`
+	AccountID   string `json:"account_id,omitempty"`
+
+	sceneBody
 }
 
 // parseOrder reads the body of POST /v1/orders. Its error is a problem: the
@@ -74,6 +79,8 @@ func parseOrder(raw []byte, m merchant.Merchant, now time.Time) (newOrder, error
 		OpenID:      pay.OpenID(f.Text("openid", false, maxOpenID)),
 		Attach:      f.Text("attach", false, maxAttach),
 	}
+	o.AccountID = pay.AccountID(f.Text("account_id", false, request.MaxShort))
+	o.Scene = sceneOf(f)
 	o.ExpiresAt = instant(f, "expires_at", now.Add(maxLifetime))
 	o.check(f, m)
 	return o, f.Done()
@@ -95,26 +102,48 @@ func (o newOrder) check(f *request.Fields, m merchant.Merchant) {
 	o.checkClient(f)
 }
 
-// checkClient: a buyer inside WeChat is named by openid; whoever scans a code
-// is not known yet.
+// checkClient: a buyer inside WeChat is named by openid; any other is not known
+// before paying, unless the shop knows the account.
 func (o newOrder) checkClient(f *request.Fields) {
 	given := f.Given("openid")
-	switch o.Client {
-	case "":
-	case pay.ClientJSAPI, pay.ClientMiniProgram:
-		if !given {
-			f.Bad("openid", "is missing; client %q needs the buyer's openid for this appid", string(o.Client))
-		}
-	case pay.ClientNative:
-		if given {
-			f.Bad("openid", "is given; client %q has none, because the buyer is not known before the code is scanned", string(o.Client))
-		}
-	default:
-		f.Bad("client", "is %q; it must be %s, %s or %s", string(o.Client), pay.ClientJSAPI, pay.ClientMiniProgram, pay.ClientNative)
+	switch {
+	case o.Client == "":
+	case !o.Client.Known():
+		f.Bad("client", "is %q; it must be %s", string(o.Client), clientNames())
+	case o.Client.NamesPayer() && !given:
+		f.Bad("openid", "is missing; client %q needs the buyer's openid for this appid", string(o.Client))
+	case !o.Client.NamesPayer() && given:
+		f.Bad("openid", "is given; client %q has none, because the buyer is not known to WeChat Pay before paying; name the buyer's account with account_id", string(o.Client))
 	}
 	if o.OpenID != "" && !openIDShape.MatchString(string(o.OpenID)) {
 		f.Bad("openid", "is %q; it must be letters, digits, _ and -", string(o.OpenID))
 	}
+	o.checkAccount(f)
+	if o.Client.Known() {
+		checkScene(f, o.Client, o.Scene)
+	}
+}
+
+func (o newOrder) checkAccount(f *request.Fields) {
+	if o.AccountID == "" {
+		return
+	}
+	if o.Client.NamesPayer() {
+		f.Bad("account_id", "is given; the buyer of client %q is named by openid", string(o.Client))
+	}
+	if _, err := pay.ParseAccountID(string(o.AccountID)); err != nil {
+		f.Bad("account_id", "is %q; it must be a UUID in lower case, as a login or POST /v1/sessions/introspect gives it", string(o.AccountID))
+	}
+}
+
+// clientNames are the clients, as a sentence lists them.
+func clientNames() string {
+	names := make([]string, 0, len(pay.Clients()))
+	for _, c := range pay.Clients() {
+		names = append(names, string(c))
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 
 func appIDs(m merchant.Merchant) string {
@@ -150,12 +179,22 @@ func (o newOrder) digest(id pay.MchID) string {
 	if !o.ExpiresAt.IsZero() {
 		expires = o.ExpiresAt.Format(time.RFC3339)
 	}
-	return request.Digest([]request.Meaning{
+	return request.Digest(append([]request.Meaning{
 		{Name: "fenflow", Value: "order.create.v1"}, {Name: "mchid", Value: string(id)}, {Name: "out_trade_no", Value: string(o.OutTradeNo)},
 		{Name: "appid", Value: string(o.AppID)}, {Name: "client", Value: string(o.Client)}, {Name: "description", Value: o.Description},
 		{Name: "amount_fen", Value: strconv.FormatInt(int64(o.Amount), 10)}, {Name: "currency", Value: o.Currency},
 		{Name: "openid", Value: string(o.OpenID)}, {Name: "attach", Value: o.Attach}, {Name: "expires_at", Value: expires},
-	}...)
+	}, o.latecomers()...)...)
+}
+
+// latecomers are what orders could not say at first: part of the digest only where
+// they are said, so that the digests of all other orders stay what they were.
+func (o newOrder) latecomers() []request.Meaning {
+	var said []request.Meaning
+	if o.AccountID != "" {
+		said = append(said, request.Meaning{Name: "account_id", Value: string(o.AccountID)})
+	}
+	return append(said, sceneMeaning(o.Scene)...)
 }
 
 // body writes the order for the worker.
@@ -164,6 +203,7 @@ func (o newOrder) body(receivedAt time.Time) ([]byte, error) {
 		OutTradeNo: string(o.OutTradeNo), AppID: string(o.AppID), Client: string(o.Client), Description: o.Description,
 		AmountFen: int64(o.Amount), Currency: o.Currency, OpenID: string(o.OpenID), Attach: o.Attach,
 		TimeExpire: receivedAt.Add(defaultLifetime).UTC().Truncate(time.Second).Format(time.RFC3339),
+		AccountID:  string(o.AccountID), sceneBody: bodyOf(o.Scene),
 	}
 	if !o.ExpiresAt.IsZero() {
 		b.ExpiresAt = o.ExpiresAt.Format(time.RFC3339)

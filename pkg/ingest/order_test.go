@@ -53,7 +53,7 @@ func TestCreateOrder_names_field_value_and_rule(t *testing.T) {
 		{"out_trade_no", `123456`, `is a number (123456); it must be a string`},
 		{"appid", `"wx0000000000000000"`, `it must be an app of merchant 1900000109: wx8888888888888888, wx9999999999999999`},
 		{"appid", `null`, `is null`},
-		{"client", `"app"`, `it must be jsapi, mini_program or native`},
+		{"client", `"micropay"`, `it must be jsapi, mini_program, native, app or h5`},
 		{"client", `"JSAPI"`, `it must be jsapi`},
 		{"description", `""`, `1 to 127 characters`},
 		{"description", `"` + strings.Repeat("咖", 128) + `"`, `it has 128 characters and may have 127`},

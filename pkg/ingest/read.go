@@ -54,18 +54,27 @@ func (h *APIHandler) readCommand(w http.ResponseWriter, r *http.Request, from sh
 	return h.read(w, r, subjectReadCommand, map[string]string{"mchid": string(from.MchID), "command_id": id.String()})
 }
 
-// read asks a worker. The merchant is always the one of the API key: nobody
-// reads another's orders.
+// read asks a worker and passes its answer on.
 func (h *APIHandler) read(w http.ResponseWriter, r *http.Request, subject string, question map[string]string) error {
+	answer, err := h.ask(r, subject, question)
+	if err != nil {
+		return err
+	}
+	return httpedge.PassOn(w, answer)
+}
+
+// ask asks a worker. The merchant is always the one of the API key: nobody
+// reads another's orders.
+func (h *APIHandler) ask(r *http.Request, subject string, question map[string]string) ([]byte, error) {
 	raw, err := json.Marshal(question)
 	if err != nil {
-		return problem.Wrap(problem.Internal, err, "")
+		return nil, problem.Wrap(problem.Internal, err, "")
 	}
 	answer, err := h.Worker.Request(r.Context(), subject, raw, readWait)
 	if err != nil {
-		return problem.Wrap(problem.NoWorker, err, "")
+		return nil, problem.Wrap(problem.NoWorker, err, "")
 	}
-	return httpedge.PassOn(w, answer)
+	return answer, nil
 }
 
 func pathOutTradeNo(r *http.Request) (pay.OutTradeNo, error) {

@@ -1,6 +1,9 @@
 package pay
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Client is the kind of front end that the buyer pays in.
 type Client string
@@ -10,7 +13,21 @@ const (
 	ClientJSAPI       Client = "jsapi"        // a page inside WeChat
 	ClientMiniProgram Client = "mini_program" // a mini program
 	ClientNative      Client = "native"       // a QR code on another screen
+	ClientApp         Client = "app"          // an app of the merchant's own
+	ClientH5          Client = "h5"           // a page in a browser on a phone, outside WeChat
 )
+
+// Clients lists them.
+func Clients() []Client {
+	return []Client{ClientJSAPI, ClientMiniProgram, ClientNative, ClientApp, ClientH5}
+}
+
+// Known says whether an order can be placed for this client.
+func (c Client) Known() bool { return slices.Contains(Clients(), c) }
+
+// NamesPayer says whether the buyer's openid is known, and needed, before the
+// order is placed: inside WeChat. Elsewhere the buyer is known by paying.
+func (c Client) NamesPayer() bool { return c == ClientJSAPI || c == ClientMiniProgram }
 
 // Protocol is the generation of WeChat Pay's API that an order was made with.
 type Protocol string
@@ -24,13 +41,14 @@ const (
 // Credential is what WeChat gave in answer to a prepay call. It runs out;
 // the order does not.
 type Credential struct {
-	PrepayID  string // JSAPI and mini program
+	PrepayID  string // JSAPI, mini program and app
 	CodeURL   string // Native
+	H5URL     string // H5
 	ExpiresAt time.Time
 }
 
 // Zero says whether there is no credential.
-func (c Credential) Zero() bool { return c.PrepayID == "" && c.CodeURL == "" }
+func (c Credential) Zero() bool { return c.PrepayID == "" && c.CodeURL == "" && c.H5URL == "" }
 
 // Order is one order of a merchant as our books hold it.
 type Order struct {
@@ -53,6 +71,7 @@ type Order struct {
 	UpdatedAt time.Time
 	ExpiresAt time.Time // last moment a buyer can pay
 
+	Scene         Scene  // of an H5 order that has no PrepayRequest yet; not kept elsewhere
 	PrepayRequest []byte // bytes of the prepay call, made once, sent unchanged each time
 	Credential    Credential
 

@@ -95,6 +95,11 @@ const (
 	RetryRefused      Kind = "retry_refused"
 	GiveUpRefused     Kind = "give_up_refused"
 	AmbiguousRefund   Kind = "ambiguous_refund"
+	PaidAlready       Kind = "paid_already"
+	OrderOver         Kind = "order_over"
+	OrderRanOut       Kind = "order_ran_out"
+	NotPayableYet     Kind = "not_payable_yet"
+	NoQRCode          Kind = "no_qr_code"
 )
 
 // What fenflow leans on (FEN-5xxx).

@@ -79,6 +79,11 @@ func Table() []Entry {
 		{RetryRefused, "FEN-4028", "refund cannot be taken up any sooner", "The message says why. `fenflow refund show` tells when it is taken up by itself, and what happens then.", http.StatusConflict, Ack, ExitRefused},
 		{GiveUpRefused, "FEN-4029", "refund cannot be given up: WeChat Pay has it, or may come to have it", "The message says what stands against it. Nothing is lost: the refund goes on by itself, and its money stays set aside. `fenflow refund show` tells what happens next.", http.StatusConflict, Ack, ExitRefused},
 		{AmbiguousRefund, "FEN-4030", "number means several refunds", "Ask again for one of `candidates`: its out_refund_no, with its `mchid`.", http.StatusConflict, Ack, ExitRefused},
+		{PaidAlready, "FEN-4040", "order is paid already", "Nothing is left to pay: show the buyer the order (`GET /wx/orders/{out_trade_no}`), and deliver it.", http.StatusConflict, Ack, ExitRefused},
+		{OrderOver, "FEN-4041", "order is closed, or has failed", "Place a new order, under a new out_trade_no.", http.StatusConflict, Ack, ExitRefused},
+		{OrderRanOut, "FEN-4042", "order has run out", "Place a new order, under a new out_trade_no. A payment that was under way is still booked: ask with `POST /wx/orders/{out_trade_no}/check`.", http.StatusConflict, Ack, ExitRefused},
+		{NotPayableYet, "FEN-4043", "order is not ready to be paid yet", "The shop's back end repeats its `POST /v1/orders` unchanged: WeChat Pay has not confirmed the order. Then ask again.", http.StatusConflict, Ack, ExitRefused},
+		{NoQRCode, "FEN-4044", "order has no QR code to show", "Only an order of client `native` that can still be paid has one. If its code ran out, repeat its `POST /v1/orders` unchanged.", http.StatusConflict, Ack, ExitRefused},
 
 		{BrokerUnavailable, "FEN-5001", "NATS cannot be reached, or is full or slow", "Check NATS and its stream limits; nothing was acknowledged, so WeChat Pay and shops repeat.", http.StatusServiceUnavailable, Retry, ExitUnavailable},
 		{DatabaseUnavailable, "FEN-5002", "PostgreSQL cannot be reached", "Check PostgreSQL and `postgres.url`; messages wait in NATS meanwhile.", http.StatusServiceUnavailable, Retry, ExitUnavailable},

@@ -88,7 +88,7 @@ func createOrderArgs(o *pay.Order, history []pay.HistoryEntry, events []pay.Outg
 		string(o.State), o.Sequence, o.CreatedAt, o.UpdatedAt, o.ExpiresAt, present(o.PrepayRequest), nullTime(o.NextCheckAt),
 		string(o.CheckAPI),
 	}
-	return append(append(args, h.args()...), e.args()...)
+	return append(append(append(args, h.args()...), e.args()...), string(o.AccountID))
 }
 
 // orderRow is an order as its table holds it.
@@ -112,6 +112,7 @@ type orderRow struct {
 	PrepayRequest       []byte         `db:"prepay_request"`
 	PrepayID            string         `db:"prepay_id"`
 	CodeURL             string         `db:"code_url"`
+	H5URL               string         `db:"h5_url"`
 	CredentialExpiresAt sql.NullTime   `db:"credential_expires_at"`
 	TransactionID       sql.NullString `db:"transaction_id"`
 	PaidAt              sql.NullTime   `db:"paid_at"`
@@ -124,6 +125,7 @@ type orderRow struct {
 	CloseCount          int            `db:"close_count"`
 	CloseRequestedAt    sql.NullTime   `db:"close_requested_at"`
 	CheckedAt           sql.NullTime   `db:"checked_at"`
+	AccountID           sql.NullString `db:"account_id"`
 }
 
 func (r *orderRow) order() pay.Order {
@@ -134,21 +136,22 @@ func (r *orderRow) order() pay.Order {
 		State: pay.OrderState(r.State), Sequence: r.Sequence,
 		CreatedAt: instant(r.CreatedAt), UpdatedAt: instant(r.UpdatedAt), ExpiresAt: instant(r.ExpiresAt),
 		PrepayRequest: r.PrepayRequest,
-		Credential:    pay.Credential{PrepayID: r.PrepayID, CodeURL: r.CodeURL, ExpiresAt: instant(r.CredentialExpiresAt.Time)},
+		Credential:    pay.Credential{PrepayID: r.PrepayID, CodeURL: r.CodeURL, H5URL: r.H5URL, ExpiresAt: instant(r.CredentialExpiresAt.Time)},
 		TransactionID: pay.TransactionID(r.TransactionID.String), PaidAt: instant(r.PaidAt.Time), Late: r.Late,
 		ClosedAt: instant(r.ClosedAt.Time), FailureCode: r.FailureCode, FailureReason: r.FailureReason,
 		NextCheckAt: instant(r.NextCheckAt.Time), CheckAPI: pay.API(r.CheckAPI), CloseCount: r.CloseCount,
 		CloseRequestedAt: instant(r.CloseRequestedAt.Time), CheckedAt: instant(r.CheckedAt.Time),
+		AccountID: pay.AccountID(r.AccountID.String),
 	}
 }
 
 // orderColumns are the orders that a batch moved: what can change, and the
 // sequence that the row must still have.
 type orderColumns struct {
-	mchid, outTradeNo, state, prepayID, codeURL, transactionID, failureCode, failureReason, checkAPI texts
-	expected, sequence                                                                               integers
-	updatedAt, credentialExpiresAt, paidAt, closedAt, nextCheckAt, checkedAt                         instants
-	late                                                                                             booleans
+	mchid, outTradeNo, state, prepayID, codeURL, transactionID, failureCode, failureReason, checkAPI, h5URL texts
+	expected, sequence                                                                                      integers
+	updatedAt, credentialExpiresAt, paidAt, closedAt, nextCheckAt, checkedAt                                instants
+	late                                                                                                    booleans
 }
 
 func (c *orderColumns) add(o *pay.Order, expected int64) {
@@ -170,12 +173,13 @@ func (c *orderColumns) add(o *pay.Order, expected int64) {
 	c.nextCheckAt = append(c.nextCheckAt, o.NextCheckAt)
 	c.checkAPI = append(c.checkAPI, string(o.CheckAPI))
 	c.checkedAt = append(c.checkedAt, o.CheckedAt)
+	c.h5URL = append(c.h5URL, o.Credential.H5URL)
 }
 
 func (c *orderColumns) args() []any {
 	return []any{
 		c.mchid, c.outTradeNo, c.expected, c.state, c.sequence, c.updatedAt, c.prepayID, c.codeURL,
 		c.credentialExpiresAt, c.transactionID, c.paidAt, c.late, c.closedAt, c.failureCode, c.failureReason, c.nextCheckAt,
-		c.checkAPI, c.checkedAt,
+		c.checkAPI, c.checkedAt, c.h5URL,
 	}
 }

@@ -197,6 +197,7 @@ func TestSchema_holds_the_rules_of_money(t *testing.T) {
 		{"orders_terms_are_fixed", `UPDATE orders SET attach = 'another'`},
 		{"orders_terms_are_fixed", `UPDATE orders SET digest = 'another'`},
 		{"orders_terms_are_fixed", `UPDATE orders SET prepay_request = 'another'`},
+		{"orders_terms_are_fixed", `UPDATE orders SET account_id = gen_random_uuid()`},
 		{"orders_are_kept", `DELETE FROM orders WHERE state = 'created'`},
 		{"orders_are_never_emptied", `TRUNCATE orders CASCADE`},
 		{"orders_sequence_grows", `UPDATE orders SET state = 'closed', closed_at = now() WHERE state = 'created'`},

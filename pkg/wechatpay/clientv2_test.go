@@ -25,6 +25,8 @@ func TestClient_v2_prepay_body_holds_the_documented_fields(t *testing.T) {
 		pay.ClientJSAPI:       {"trade_type": "JSAPI", "openid": "o-1"},
 		pay.ClientMiniProgram: {"trade_type": "JSAPI", "openid": "o-1"},
 		pay.ClientNative:      {"trade_type": "NATIVE", "product_id": "T2026|01*01"},
+		pay.ClientApp:         {"trade_type": "APP"},
+		pay.ClientH5:          {"trade_type": "MWEB", "spbill_create_ip": "203.0.113.7", "scene_info": `{"h5_info":{"type":"Wap","wap_url":"https://shop.example.com","wap_name":"茶"}}`},
 	} {
 		fields, rejected := parseXML(testOrderV2(t, c, client).PrepayRequest, "xml")
 		require.Nil(t, rejected)
@@ -32,9 +34,12 @@ func TestClient_v2_prepay_body_holds_the_documented_fields(t *testing.T) {
 		require.Equal(t, signV2(fields, testAPIv2Key, signTypeHMAC), fields["sign"])
 		delete(fields, "nonce_str")
 		delete(fields, "sign")
+		if want["spbill_create_ip"] == "" {
+			want["spbill_create_ip"] = "127.0.0.1"
+		}
 		maps.Copy(want, fieldsV2{
 			"appid": "wx8888888888888888", "mch_id": "1900000109", "sign_type": "HMAC-SHA256", "body": `茶 <b> & "more" ]]>`, "attach": "a'&<",
-			"out_trade_no": "T2026|01*01", "fee_type": "CNY", "total_fee": "100", "spbill_create_ip": "127.0.0.1",
+			"out_trade_no": "T2026|01*01", "fee_type": "CNY", "total_fee": "100",
 			"notify_url": "https://pay.example.com/notify/v2/1900000109/pay", "time_expire": "20260101100100",
 		})
 		require.Equal(t, want, fields, client)
@@ -49,8 +54,11 @@ func TestClient_v2_prepay_body_refuses_what_the_protocol_does_not_take(t *testin
 		"attach":      func(o *pay.Order) { o.Attach = strings.Repeat("附", 128) },
 		"description": func(o *pay.Order) { o.Description = strings.Repeat("茶", 129) },
 		"body":        func(o *pay.Order) { o.Description = "a\x00b" },
-		"client":      func(o *pay.Order) { o.Client = "app" },
+		"client":      func(o *pay.Order) { o.Client = "micropay" },
 		"merchant":    func(o *pay.Order) { o.MchID = "1900000110" },
+		"takes 256": func(o *pay.Order) {
+			o.Client, o.Scene = pay.ClientH5, pay.Scene{Type: pay.H5Wap, AppURL: strings.Repeat("x", 230)}
+		},
 	} {
 		o := good
 		change(&o)
@@ -178,6 +186,8 @@ func TestVectors_v2_pay_parameters(t *testing.T) {
 	cred := &merchant.Credentials{APIv2Keys: []merchant.Secret{"qazwsxedcrfvtgbyhnujmikolp111111"}}
 	got, err := ClientParams(o, cred, time.Unix(1490840662, 0), "5K8264ILTKCH16CQ2502SI8ZNMTM67VS")
 	require.NoError(t, err)
+	require.Equal(t, "22D9B4E54AB1950F51E0649E8810ACD6", got.RequestPayment.PaySign)
+	got.ClientPay = nil // its shapes have a test of their own
 	require.Equal(t, PayParams{
 		AppID: "wxd678efh567hg6787", TimeStamp: "1490840662", NonceStr: "5K8264ILTKCH16CQ2502SI8ZNMTM67VS",
 		Package: "prepay_id=wx2017033010242291fcfe0db70013231072", SignType: "MD5", PaySign: "22D9B4E54AB1950F51E0649E8810ACD6",
@@ -186,7 +196,8 @@ func TestVectors_v2_pay_parameters(t *testing.T) {
 	o.Client, o.Credential = pay.ClientNative, pay.Credential{CodeURL: "weixin://x"}
 	got, err = ClientParams(o, cred, testAt, "")
 	require.NoError(t, err)
-	require.Equal(t, PayParams{CodeURL: "weixin://x"}, got)
+	require.Equal(t, "weixin://x", got.CodeURL)
+	require.Empty(t, got.PaySign)
 	o.Client, o.Credential, o.PrepayRequest = pay.ClientJSAPI, pay.Credential{PrepayID: "x"}, nil
 	_, err = ClientParams(o, cred, testAt, "")
 	require.ErrorContains(t, err, "stored request")

@@ -20,11 +20,12 @@ const (
 const (
 	maxBodyV2   = 128
 	maxAttachV2 = 127
+	maxSceneV2  = 256
 )
 
 // ownAddress stands in for spbill_create_ip. Of Native orders that is the
 // address of whoever calls the API; an order of ours does not know its buyer's.
-// Only H5 orders are held against it (WeChat Pay v2, unified order).
+// Only H5 orders are held against it, and know it (WeChat Pay v2, unified order).
 const ownAddress = "127.0.0.1"
 
 // prepayBodyV2 makes the signed message of an order's prepay call.
@@ -46,10 +47,8 @@ func (c *Client) prepayBodyV2(o pay.Order, notifyURL string) ([]byte, error) {
 	if !o.ExpiresAt.IsZero() {
 		fields["time_expire"] = o.ExpiresAt.In(beijing()).Format(layoutV2)
 	}
-	if o.Client == pay.ClientNative {
-		fields["product_id"] = string(o.OutTradeNo) // must be there; it is the shop's own
-	} else {
-		fields["openid"] = string(o.OpenID)
+	if err := fields.addClient(o); err != nil {
+		return nil, err
 	}
 	body, err := c.message(o.AppID, fields)
 	if err != nil {
@@ -58,12 +57,70 @@ func (c *Client) prepayBodyV2(o pay.Order, notifyURL string) ([]byte, error) {
 	return body, nil
 }
 
+// addClient adds what each trade type wants beyond the rest.
+func (f fieldsV2) addClient(o pay.Order) error {
+	switch o.Client {
+	case pay.ClientNative:
+		f["product_id"] = string(o.OutTradeNo) // must be there; it is the shop's own
+	case pay.ClientH5:
+		scene, err := SceneV2(o.Scene)
+		if err != nil {
+			return err
+		}
+		f["spbill_create_ip"], f["scene_info"] = o.Scene.PayerClientIP, scene
+	case pay.ClientJSAPI, pay.ClientMiniProgram:
+		f["openid"] = string(o.OpenID)
+	case pay.ClientApp:
+	}
+	return nil
+}
+
+// sceneV2 is where an H5 order is paid, in the words of protocol v2: a browser's
+// page has a wap_url, and iOS is in capitals.
+type sceneV2 struct {
+	H5 struct {
+		Type        string `json:"type"`
+		WapURL      string `json:"wap_url,omitempty"`
+		WapName     string `json:"wap_name,omitempty"`
+		AppName     string `json:"app_name,omitempty"`
+		BundleID    string `json:"bundle_id,omitempty"`
+		PackageName string `json:"package_name,omitempty"`
+	} `json:"h5_info"`
+}
+
+// SceneV2 writes scene_info of protocol v2, which takes 256 characters in all.
+func SceneV2(from pay.Scene) (string, error) {
+	var scene sceneV2
+	h5 := &scene.H5
+	h5.Type = string(from.Type)
+	switch from.Type {
+	case pay.H5Wap:
+		h5.WapURL, h5.WapName = from.AppURL, from.AppName
+	case pay.H5iOS:
+		h5.Type, h5.AppName, h5.BundleID = "IOS", from.AppName, from.BundleID
+	case pay.H5Android:
+		h5.AppName, h5.PackageName = from.AppName, from.PackageName
+	}
+	text, err := toJSON(scene)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("make scene_info: %w", err)
+	case utf8.RuneCount(text) > maxSceneV2:
+		return "", fmt.Errorf("make scene_info: what tells of the page or app has %d characters, and protocol v2 takes %d", utf8.RuneCount(text), maxSceneV2)
+	}
+	return string(text), nil
+}
+
 func tradeTypeV2(client pay.Client) (string, error) {
 	switch client {
 	case pay.ClientJSAPI, pay.ClientMiniProgram:
 		return "JSAPI", nil
 	case pay.ClientNative:
 		return "NATIVE", nil
+	case pay.ClientApp:
+		return "APP", nil
+	case pay.ClientH5:
+		return "MWEB", nil
 	}
 	return "", fmt.Errorf("there is no prepay call for client %q", client)
 }
@@ -80,7 +137,7 @@ func (c *Client) prepayV2(ctx context.Context, o pay.Order) (pay.Credential, Ans
 	if err != nil {
 		return pay.Credential{}, answer, err
 	}
-	credential, err := credentialOf(o.Client, fields["prepay_id"], fields["code_url"], answer)
+	credential, err := credentialOf(o.Client, pay.Credential{PrepayID: fields["prepay_id"], CodeURL: fields["code_url"], H5URL: fields["mweb_url"]}, answer)
 	return credential, answer, err
 }
 

@@ -16,8 +16,9 @@ import (
 	"github.com/fenflow/fenflow/pkg/pay"
 )
 
-// PayParams is exactly what a buyer's client needs, in its own spelling: six
-// fields for JSAPI and mini programs, a URL to draw as a QR code for Native.
+// PayParams is what a shop's back end is handed to pay an order with: the six
+// fields of JSAPI and mini programs, or a URL to draw as a QR code for Native; and
+// beside them what the calls of each client take, as they take it.
 type PayParams struct {
 	AppID     string `json:"appId,omitempty"`
 	TimeStamp string `json:"timeStamp,omitempty"`
@@ -26,6 +27,8 @@ type PayParams struct {
 	SignType  string `json:"signType,omitempty"`
 	PaySign   string `json:"paySign,omitempty"`
 	CodeURL   string `json:"code_url,omitempty"`
+
+	*ClientPay
 }
 
 // ClientParams makes what the client of an order pays with. An empty nonce is drawn.
@@ -34,47 +37,107 @@ type PayParams struct {
 // key (WeChat Pay doc 4012365341), or of protocol v2 the APIv2 key and the sign
 // type of the stored request.
 func ClientParams(o pay.Order, cred *merchant.Credentials, now time.Time, nonce string) (PayParams, error) {
-	switch {
-	case o.Client == pay.ClientNative && o.Credential.CodeURL != "":
-		return PayParams{CodeURL: o.Credential.CodeURL}, nil
-	case o.Client == pay.ClientNative || o.Credential.PrepayID == "":
-		return PayParams{}, errors.New("make pay parameters: the order has no credential")
-	case cred == nil || o.Protocol == pay.ProtocolV2 && !signsV2(cred):
-		return PayParams{}, errors.New("make pay parameters: there is no APIv2 key")
-	case o.Protocol != pay.ProtocolV2 && cred.PrivateKey == nil:
-		return PayParams{}, errors.New("make pay parameters: there is no private key")
-	}
 	if nonce == "" {
 		nonce = rand.Text()
 	}
-	p := PayParams{
-		AppID: string(o.AppID), TimeStamp: strconv.FormatInt(now.Unix(), 10), NonceStr: nonce,
-		Package: "prepay_id=" + o.Credential.PrepayID, SignType: "RSA",
-	}
-	if o.Protocol == pay.ProtocolV2 {
-		return p.signedV2(o, cred)
-	}
-	var err error
-	if p.PaySign, err = signRSA(cred.PrivateKey, p.AppID, p.TimeStamp, p.NonceStr, p.Package); err != nil {
+	params, err := clientParams(signing{order: o, cred: cred, at: strconv.FormatInt(now.Unix(), 10), nonce: nonce})
+	if err != nil {
 		return PayParams{}, fmt.Errorf("make pay parameters: %w", err)
 	}
+	return params, nil
+}
+
+func clientParams(s signing) (PayParams, error) {
+	if !holdsCredential(s.order) {
+		return PayParams{}, errors.New("the order has no credential")
+	}
+	switch s.order.Client {
+	case pay.ClientNative:
+		return nativeParams(s.order.Credential.CodeURL)
+	case pay.ClientH5:
+		return PayParams{ClientPay: &ClientPay{Client: pay.ClientH5, H5: &H5Params{URL: s.order.Credential.H5URL}}}, nil
+	case pay.ClientApp:
+		return appParams(s)
+	case pay.ClientJSAPI, pay.ClientMiniProgram:
+	}
+	return insideWeChat(s)
+}
+
+// holdsCredential says whether there is the one that the order's client pays with.
+func holdsCredential(o pay.Order) bool {
+	switch o.Client {
+	case pay.ClientNative:
+		return o.Credential.CodeURL != ""
+	case pay.ClientH5:
+		return o.Credential.H5URL != ""
+	case pay.ClientJSAPI, pay.ClientMiniProgram, pay.ClientApp:
+		return o.Credential.PrepayID != ""
+	}
+	return false
+}
+
+// signing is an order whose parameters are signed, at an instant.
+type signing struct {
+	order pay.Order
+	cred  *merchant.Credentials
+	at    string // Unix seconds
+	nonce string
+}
+
+// keys says which keys are missing, if any.
+func (s signing) keys() error {
+	switch {
+	case s.order.Protocol == pay.ProtocolV2 && (s.cred == nil || !signsV2(s.cred)):
+		return errors.New("there is no APIv2 key")
+	case s.order.Protocol != pay.ProtocolV2 && (s.cred == nil || s.cred.PrivateKey == nil):
+		return errors.New("there is no private key")
+	}
+	return nil
+}
+
+// typeV2 is how the order was signed, which configuration may have changed since:
+// an order without sign_type was signed with MD5.
+func (s signing) typeV2() (string, error) {
+	sent, rejected := parseXML(s.order.PrepayRequest, "xml")
+	if rejected != nil {
+		return "", fmt.Errorf("the stored request is no message of protocol v2: %w", rejected)
+	}
+	if sent["sign_type"] == signTypeHMAC {
+		return signTypeHMAC, nil
+	}
+	return signTypeMD5, nil
+}
+
+// insideWeChat are the parameters of a page or a mini program.
+func insideWeChat(s signing) (PayParams, error) {
+	if err := s.keys(); err != nil {
+		return PayParams{}, err
+	}
+	p := PayParams{
+		AppID: string(s.order.AppID), TimeStamp: s.at, NonceStr: s.nonce,
+		Package: "prepay_id=" + s.order.Credential.PrepayID, SignType: "RSA",
+	}
+	var err error
+	if s.order.Protocol == pay.ProtocolV2 {
+		p, err = p.signedV2(s)
+	} else {
+		p.PaySign, err = signRSA(s.cred.PrivateKey, p.AppID, p.TimeStamp, p.NonceStr, p.Package)
+	}
+	if err != nil {
+		return PayParams{}, err
+	}
+	p.ClientPay = p.shaped(s.order.Client)
 	return p, nil
 }
 
-// signedV2 signs as the order was signed, which configuration may have changed
-// since: an order without sign_type was signed with MD5.
-func (p PayParams) signedV2(o pay.Order, cred *merchant.Credentials) (PayParams, error) {
-	sent, rejected := parseXML(o.PrepayRequest, "xml")
-	if rejected != nil {
-		return PayParams{}, fmt.Errorf("make pay parameters: the stored request is no message of protocol v2: %w", rejected)
-	}
-	p.SignType = signTypeMD5
-	if sent["sign_type"] == signTypeHMAC {
-		p.SignType = signTypeHMAC
+func (p PayParams) signedV2(s signing) (PayParams, error) {
+	var err error
+	if p.SignType, err = s.typeV2(); err != nil {
+		return PayParams{}, err
 	}
 	p.PaySign = signV2(fieldsV2{
 		"appId": p.AppID, "nonceStr": p.NonceStr, "package": p.Package, "signType": p.SignType, "timeStamp": p.TimeStamp,
-	}, currentKeyV2(cred), p.SignType)
+	}, currentKeyV2(s.cred), p.SignType)
 	return p, nil
 }
 

@@ -105,7 +105,7 @@ func testOrderV2(tb testing.TB, c *Client, client pay.Client) pay.Order {
 	o := pay.Order{
 		MchID: testMchID, OutTradeNo: "T2026|01*01", AppID: testAppID, Client: client, Protocol: pay.ProtocolV2,
 		Description: "茶 <b> & \"more\" ]]>", Amount: 100, Currency: pay.CNY, OpenID: "o-1", Attach: "a'&<",
-		ExpiresAt: testAt.Add(2 * 60 * 60 * 1e9),
+		ExpiresAt: testAt.Add(2 * 60 * 60 * 1e9), Scene: testScene(),
 	}
 	var err error
 	o.PrepayRequest, err = c.PrepayBody(o, "https://pay.example.com/notify/v2/1900000109/pay")

@@ -20,7 +20,7 @@ import (
 func TestClient_v2_against_the_stand_in(t *testing.T) {
 	t.Parallel()
 	for _, signType := range []string{"", "HMAC-SHA256", "MD5"} {
-		for _, kind := range []pay.Client{pay.ClientJSAPI, pay.ClientMiniProgram, pay.ClientNative} {
+		for _, kind := range pay.Clients() {
 			t.Run(signType+" "+string(kind), func(t *testing.T) {
 				t.Parallel()
 				s := newStand(t, pay.ProtocolV2, func(_ *simulator.Options, c *merchant.Credentials) { c.Merchant.SignTypeV2 = signType })

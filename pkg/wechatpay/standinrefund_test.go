@@ -74,6 +74,7 @@ func (s stand) order(t *testing.T, number, notifyURL string, kind pay.Client) pa
 	o := pay.Order{
 		MchID: s.cred.Merchant.MchID, OutTradeNo: pay.OutTradeNo(number), AppID: pay.AppID(s.merchant.Appid), Client: kind, Protocol: s.protocol,
 		Description: "茶 <b> & ]]>", Attach: "a'&\"<", Amount: 100, Currency: pay.CNY, OpenID: "o-1", ExpiresAt: time.Now().Add(time.Hour),
+		Scene: pay.Scene{PayerClientIP: "203.0.113.7", Type: pay.H5iOS, AppName: "茶", BundleID: "com.example.tea"},
 	}
 	var err error
 	o.PrepayRequest, err = s.client.PrepayBody(o, notifyURL)

@@ -35,18 +35,23 @@ func TestVectors_v3_pay_parameters_are_signed_as_published(t *testing.T) {
 	for _, v := range vectors(t, "v3_paysign") {
 		t.Run(v.ID, func(t *testing.T) {
 			t.Parallel()
-			if v.ID == "v3paysign-app" { // signs the bare prepay_id
-				got, err := signRSA(privateKey(t, v.Key), v.AppID, v.timestamp(), v.NonceStr, v.PrepayID)
-				require.NoError(t, err)
-				require.Equal(t, v.PaySign, got)
-				return
-			}
 			unix, err := json.Number(v.timestamp()).Int64()
 			require.NoError(t, err)
 			prepayID := strings.TrimPrefix(v.PrepayID, "prepay_id=")
-			order := pay.Order{AppID: pay.AppID(v.AppID), Client: pay.ClientJSAPI, Credential: pay.Credential{PrepayID: prepayID}}
+			order := pay.Order{MchID: "1900000109", AppID: pay.AppID(v.AppID), Client: pay.ClientJSAPI, Credential: pay.Credential{PrepayID: prepayID}}
+			if v.ID == "v3paysign-app" { // signs the bare prepay_id
+				order.Client = pay.ClientApp
+			}
 			got, err := ClientParams(order, &merchant.Credentials{PrivateKey: privateKey(t, v.Key)}, time.Unix(unix, 0), v.NonceStr)
 			require.NoError(t, err)
+			if order.Client == pay.ClientApp {
+				require.Equal(t, PayParams{ClientPay: &ClientPay{Client: pay.ClientApp, App: &AppParams{
+					AppID: v.AppID, PartnerID: "1900000109", PrepayID: prepayID, Package: "Sign=WXPay",
+					NonceStr: v.NonceStr, Timestamp: v.timestamp(), Sign: v.PaySign,
+				}}}, got)
+				return
+			}
+			got.ClientPay = nil // its shapes have a test of their own
 			require.Equal(t, PayParams{
 				AppID: v.AppID, TimeStamp: v.timestamp(), NonceStr: v.NonceStr,
 				Package: "prepay_id=" + prepayID, SignType: "RSA", PaySign: v.PaySign,

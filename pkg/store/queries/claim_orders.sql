@@ -35,9 +35,9 @@ WITH bucket AS MATERIALIZED (
     SET next_check_at = (SELECT p.lease FROM purse AS p)
     WHERE o.mchid = $1 AND o.out_trade_no = ANY (ARRAY(SELECT d.out_trade_no FROM due AS d))
     RETURNING o.mchid, o.out_trade_no, o.appid, o.client, o.protocol, o.description, o.amount_fen, o.currency, o.openid, o.attach,
-              o.digest, o.state, o.sequence, o.created_at, o.updated_at, o.expires_at, o.prepay_request, o.prepay_id, o.code_url,
+              o.digest, o.state, o.sequence, o.created_at, o.updated_at, o.expires_at, o.prepay_request, o.prepay_id, o.code_url, o.h5_url,
               o.credential_expires_at, o.transaction_id, o.paid_at, o.late, o.closed_at, o.failure_code, o.failure_reason, o.next_check_at,
-              o.check_api, o.close_count, o.close_requested_at, o.checked_at
+              o.check_api, o.close_count, o.close_requested_at, o.checked_at, o.account_id
 ), spent AS (
     UPDATE api_budgets AS b
     SET milli_tokens = p.held - 1000 * c.taken, refilled_at = greatest(b.refilled_at, p.at)
@@ -46,9 +46,9 @@ WITH bucket AS MATERIALIZED (
 )
 SELECT p.lease, p.granted,
        c.mchid, c.out_trade_no, c.appid, c.client, c.protocol, c.description, c.amount_fen, c.currency, c.openid, c.attach,
-       c.digest, c.state, c.sequence, c.created_at, c.updated_at, c.expires_at, c.prepay_request, c.prepay_id, c.code_url,
+       c.digest, c.state, c.sequence, c.created_at, c.updated_at, c.expires_at, c.prepay_request, c.prepay_id, c.code_url, c.h5_url,
        c.credential_expires_at, c.transaction_id, c.paid_at, c.late, c.closed_at, c.failure_code, c.failure_reason, c.next_check_at,
-       c.check_api, c.close_count, c.close_requested_at, c.checked_at
+       c.check_api, c.close_count, c.close_requested_at, c.checked_at, c.account_id
 FROM claimed AS c
 JOIN due AS d ON d.out_trade_no = c.out_trade_no
 CROSS JOIN purse AS p

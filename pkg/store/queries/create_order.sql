@@ -1,8 +1,10 @@
 -- Places an order: row, history and event in one statement, so that none can be without the others.
 WITH placed AS (
     INSERT INTO orders (mchid, out_trade_no, appid, client, protocol, description, amount_fen, currency, openid, attach,
-                        digest, state, sequence, created_at, updated_at, expires_at, prepay_request, next_check_at, check_api)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+                        digest, state, sequence, created_at, updated_at, expires_at, prepay_request, next_check_at, check_api,
+                        account_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
+            nullif($40::text, '')::uuid)
     ON CONFLICT (mchid, out_trade_no) DO NOTHING
     RETURNING mchid, out_trade_no
 ), told AS (
