@@ -44,6 +44,7 @@ func plan() []room {
 		{name: "pkg/merchant", ours: nouns},
 		{name: "pkg/qrcode", others: []string{"rsc.io/qr"}},
 		{name: "pkg/wechatpay", ours: append(slices.Clone(nouns), "pkg/merchant", "pkg/qrcode"), others: []string{"github.com/wechatpay-apiv3/wechatpay-go/...", "golang.org/x/..."}},
+		{name: "pkg/wechat", ours: append(slices.Clone(nouns), "pkg/merchant", "pkg/telemetry"), others: []string{"github.com/silenceper/wechat/v2/...", "golang.org/x/..."}},
 		{name: "pkg/session", ours: nouns, others: []string{"github.com/golang-jwt/jwt/v5"}},
 		{name: "pkg/config", ours: append(slices.Clone(nouns), "pkg/merchant"), others: []string{"go.yaml.in/yaml/v3", "github.com/sethvargo/go-envconfig"}},
 		{name: "pkg/request", ours: nouns},
@@ -185,7 +186,7 @@ func TestLayering_the_edge_holds_no_database_and_no_server(t *testing.T) {
 	packages := goList(t, "./cmd/ingest")
 	require.Len(t, packages, 1)
 	for _, dep := range packages[0].Deps {
-		for _, forbidden := range []string{"github.com/lib/pq", "github.com/jmoiron/sqlx", "github.com/pressly/goose", "github.com/nats-io/nats-server", module + "/pkg/store", module + "/pkg/simulator", module + "/pkg/testkit"} {
+		for _, forbidden := range []string{"github.com/lib/pq", "github.com/jmoiron/sqlx", "github.com/pressly/goose", "github.com/nats-io/nats-server", "github.com/silenceper/wechat", module + "/pkg/wechat", module + "/pkg/store", module + "/pkg/simulator", module + "/pkg/testkit"} {
 			require.False(t, dep == forbidden || strings.HasPrefix(dep, forbidden+"/"), "cmd/ingest reaches %s", dep)
 		}
 	}

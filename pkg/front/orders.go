@@ -86,7 +86,7 @@ func (h *Handler) buyer(token string) (session.Claims, merchant.Merchant, error)
 	}
 	claims, err := h.Sessions.Verify(token)
 	if err != nil {
-		var refusal *session.Refusal
+		var refusal *session.RefusedError
 		if errors.As(err, &refusal) {
 			return session.Claims{}, merchant.Merchant{}, h.refuseSession(string(refusal.Reason), err)
 		}

@@ -68,7 +68,7 @@ func (h *APIHandler) introspect(w http.ResponseWriter, r *http.Request, from sho
 // whose says whose session it is, to the merchant that it is with and no other.
 func (h *APIHandler) whose(token string, from shop) (introspection, error) {
 	claims, err := h.Sessions.Verify(token)
-	var refusal *session.Refusal
+	var refusal *session.RefusedError
 	switch {
 	case errors.As(err, &refusal):
 		return introspection{Reason: string(refusal.Reason)}, nil

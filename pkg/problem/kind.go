@@ -49,6 +49,15 @@ const (
 	UnsupportedMedia Kind = "unsupported_media"
 )
 
+// Buyers at the front door, and WeChat behind it (FEN-3xxx, too).
+const (
+	LoginCodeRefused  Kind = "login_code_refused"
+	BuyerRefused      Kind = "buyer_refused"
+	AppRefused        Kind = "app_refused"
+	WeChatUnavailable Kind = "wechat_unavailable"
+	NotFromWeChat     Kind = "not_from_wechat"
+)
+
 // Requests of operators (FEN-3xxx, too).
 const (
 	Forbidden         Kind = "forbidden"
@@ -100,6 +109,15 @@ const (
 	OrderRanOut       Kind = "order_ran_out"
 	NotPayableYet     Kind = "not_payable_yet"
 	NoQRCode          Kind = "no_qr_code"
+)
+
+// Logins of buyers (FEN-4xxx, too).
+const (
+	SnapshotUser  Kind = "snapshot_user"
+	TicketGone    Kind = "ticket_gone"
+	VerifierWrong Kind = "verifier_wrong"
+	AppNotReady   Kind = "app_not_ready"
+	NoProfile     Kind = "no_profile"
 )
 
 // What fenflow leans on (FEN-5xxx).

@@ -4,7 +4,7 @@ import "net/http"
 
 // Table lists every kind, in the order of its codes; Internal is the last.
 // A code that was published never changes its meaning.
-func Table() []Entry {
+func Table() []Entry { //nolint:funlen // a table is as long as its rows
 	return []Entry{
 		{Config, "FEN-1001", "configuration is not usable", "Correct the keys named in the message; `fenflow config check` reports all problems at once.", http.StatusInternalServerError, Retry, ExitConfig},
 		{SecretUnreadable, "FEN-1002", "a key file cannot be used", "Look at the named file: does it exist, may this user read it, does it hold what its key in fenflow.yaml says? Then run `fenflow config check --secrets`.", http.StatusInternalServerError, Retry, ExitConfig},
@@ -51,6 +51,11 @@ func Table() []Entry {
 		{UnknownAnomaly, "FEN-3022", "nothing is odd about this payment", "Anomalies are named by WeChat Pay's transaction_id; `fenflow anomaly ls` lists the open ones, and `fenflow order show` tells everything about a payment.", http.StatusNotFound, Ack, ExitNotFound},
 		{UnknownRefund, "FEN-3023", "number leads to no refund", "Compare it with its source, character by character, and leave out `mchid` (`--mchid`), if you gave one. `fenflow refund ls` lists refunds; `fenflow order show` names those of an order.", http.StatusNotFound, Ack, ExitNotFound},
 		{BeyondEnd, "FEN-3024", "the stream of events has not come that far", "Look at the latest events first: `fenflow event tail`. Sequences begin anew where the stream was made anew; a `cursor` notices that by itself.", http.StatusUnprocessableEntity, Ack, ExitRefused},
+		{LoginCodeRefused, "FEN-3025", "login code is not taken", "Begin the login again: a code works once, for its own app, for 5 minutes (10 on a website).", http.StatusBadRequest, Ack, ExitDenied},
+		{BuyerRefused, "FEN-3026", "WeChat does not vouch for this user", "WeChat blocks logins of users that it takes for a risk; the user can settle that with WeChat, fenflow cannot.", http.StatusForbidden, Ack, ExitDenied},
+		{AppRefused, "FEN-3027", "WeChat refuses this app's call", "The worker's log has WeChat's errcode. 40125 or 40001: compare `secret_file` with the app's AppSecret. 40164: put the worker's address into the app's IP allow-list. Anything else: look the errcode up at WeChat.", http.StatusBadGateway, Ack, ExitRefused},
+		{WeChatUnavailable, "FEN-3028", "WeChat is not available", "Try again in a moment; a login begins anew. If it lasts, look at the worker's log for the errcode, and check that the worker reaches `wechat.base_url`.", http.StatusServiceUnavailable, Retry, ExitUnavailable},
+		{NotFromWeChat, "FEN-3029", "data does not prove that it comes from WeChat", "Forgeries end here and need nothing. Otherwise compare `message_token_file` and `message_aes_key_files` with WeChat's console; a mini program calls wx.login first, then asks for the data, and posts both at once.", http.StatusBadRequest, Ack, ExitDenied},
 
 		{Conflict, "FEN-4001", "number is taken by another order", "Use a new out_trade_no, or repeat the first request unchanged.", http.StatusConflict, Ack, ExitRefused},
 		{Refused, "FEN-4002", "refused for good", "The reason is in the message; a repeat of the same request ends the same way.", http.StatusUnprocessableEntity, Ack, ExitRefused},
@@ -79,6 +84,11 @@ func Table() []Entry {
 		{RetryRefused, "FEN-4028", "refund cannot be taken up any sooner", "The message says why. `fenflow refund show` tells when it is taken up by itself, and what happens then.", http.StatusConflict, Ack, ExitRefused},
 		{GiveUpRefused, "FEN-4029", "refund cannot be given up: WeChat Pay has it, or may come to have it", "The message says what stands against it. Nothing is lost: the refund goes on by itself, and its money stays set aside. `fenflow refund show` tells what happens next.", http.StatusConflict, Ack, ExitRefused},
 		{AmbiguousRefund, "FEN-4030", "number means several refunds", "Ask again for one of `candidates`: its out_refund_no, with its `mchid`.", http.StatusConflict, Ack, ExitRefused},
+		{SnapshotUser, "FEN-4031", "WeChat shows the page as a preview only", "Open the full page in WeChat (使用完整服务 at the bottom of the preview), and log in there.", http.StatusForbidden, Ack, ExitDenied},
+		{TicketGone, "FEN-4032", "login ticket is used or has run out", "Begin the login again: a ticket works once, within 60 seconds.", http.StatusGone, Ack, ExitDenied},
+		{VerifierWrong, "FEN-4033", "login was begun by another page", "Begin the login again in this page, and post the `verifier` that its `challenge` was made from. Somebody else's ticket is of no use.", http.StatusForbidden, Ack, ExitDenied},
+		{AppNotReady, "FEN-4034", "nobody can log in through this app at the moment", "For the operator: the worker's log has WeChat's errcode. Compare `secret_file` of the app with its AppSecret (40125, 40001), and put the worker's address into the app's IP allow-list (40164).", http.StatusServiceUnavailable, Ack, ExitConfig},
+		{NoProfile, "FEN-4035", "WeChat tells nothing about this buyer", "Send the buyer through a login with `scope=snsapi_userinfo`; a mini program posts `encrypted_data` or `phone_code` with its login.", http.StatusConflict, Ack, ExitRefused},
 		{PaidAlready, "FEN-4040", "order is paid already", "Nothing is left to pay: show the buyer the order (`GET /wx/orders/{out_trade_no}`), and deliver it.", http.StatusConflict, Ack, ExitRefused},
 		{OrderOver, "FEN-4041", "order is closed, or has failed", "Place a new order, under a new out_trade_no.", http.StatusConflict, Ack, ExitRefused},
 		{OrderRanOut, "FEN-4042", "order has run out", "Place a new order, under a new out_trade_no. A payment that was under way is still booked: ask with `POST /wx/orders/{out_trade_no}/check`.", http.StatusConflict, Ack, ExitRefused},

@@ -87,7 +87,7 @@ func requireRefused(t *testing.T, why session.Reason, v *session.Verifier, token
 	t.Helper()
 	claims, err := v.Verify(token)
 	require.Zero(t, claims)
-	var r *session.Refusal
+	var r *session.RefusedError
 	require.ErrorAs(t, err, &r)
 	require.Equal(t, why, r.Reason)
 	require.Contains(t, session.Reasons(), r.Reason)

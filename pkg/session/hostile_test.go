@@ -98,7 +98,7 @@ func FuzzVerify(f *testing.F) {
 			require.Equal(t, account, claims.AccountID)
 			return
 		}
-		var r *session.Refusal
+		var r *session.RefusedError
 		require.ErrorAs(t, err, &r)
 		require.Contains(t, session.Reasons(), r.Reason)
 		require.Zero(t, claims)

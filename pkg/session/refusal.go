@@ -22,12 +22,12 @@ func Reasons() []Reason {
 	return []Reason{Malformed, TooLong, Algorithm, UnknownKey, Signature, WrongIssuer, WrongAudience, ClaimMissing, Expired, NotYetValid}
 }
 
-// Refusal is the error of every session that is not taken.
-type Refusal struct {
+// RefusedError is the error of every session that is not taken.
+type RefusedError struct {
 	Reason Reason
 }
 
 // Error names the reason, and nothing of the token.
-func (r *Refusal) Error() string { return "session refused: " + string(r.Reason) }
+func (r *RefusedError) Error() string { return "session refused: " + string(r.Reason) }
 
-func refused(why Reason) error { return &Refusal{Reason: why} }
+func refused(why Reason) error { return &RefusedError{Reason: why} }

@@ -39,7 +39,7 @@ func NewVerifier(keys []ed25519.PublicKey, now func() time.Time) *Verifier {
 	return v
 }
 
-// Verify says whose session a token is. An error is a *Refusal, always.
+// Verify says whose session a token is. An error is a *RefusedError, always.
 func (v *Verifier) Verify(token string) (Claims, error) {
 	if len(token) > maxTokenBytes {
 		return Claims{}, refused(TooLong)
