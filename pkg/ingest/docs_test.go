@@ -21,11 +21,12 @@ func theRoutes() map[string]string {
 		"/v1/orders": "POST", "/v1/orders/{out_trade_no}": "GET", "/v1/orders/{out_trade_no}/close": "POST", "/v1/orders/{out_trade_no}/check": "POST",
 		"/v1/orders/{out_trade_no}/history": "GET", "/v1/orders/{out_trade_no}/qr.svg": "GET", "/v1/orders/{out_trade_no}/qr.png": "GET", "/v1/refunds": "POST", "/v1/refunds/{out_refund_no}": "GET",
 		"/v1/refunds/{out_refund_no}/abnormal": "POST", "/v1/commands/{command_id}": "GET",
+		"/v1/sessions/introspect": "POST", "/v1/accounts/{account_id}": "GET", "/v1/accounts/{account_id}/refresh": "POST",
 	}
 }
 
 func pathOf(route string) string {
-	return strings.NewReplacer("{out_trade_no}", "order-0001", "{out_refund_no}", "R1", "{command_id}", "0191d5e4-7a3b-7c00-8000-000000000001").Replace(route)
+	return strings.NewReplacer("{out_trade_no}", "order-0001", "{out_refund_no}", "R1", "{command_id}", "0191d5e4-7a3b-7c00-8000-000000000001", "{account_id}", accountID).Replace(route)
 }
 
 func TestDocs_describe_every_address_and_no_other(t *testing.T) {
