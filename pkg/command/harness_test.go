@@ -158,6 +158,7 @@ type bundle struct {
 	merchant  simulator.Merchant
 	directory *directory
 	waker     *waker
+	address   string // of the platform
 	options   command.Options
 	service   *command.Service
 }
@@ -234,6 +235,7 @@ func setup(t *testing.T) *bundle {
 		wire: &wire{platform: platform.Handler(), made: map[string]int{}, faults: map[string][]fault{}}}
 	server := httptest.NewServer(b.wire)
 	t.Cleanup(server.Close)
+	b.address = server.URL
 	b.directory = &directory{credentials: &merchant.Credentials{
 		Merchant:   merchant.Merchant{MchID: pay.MchID(m.Mchid), Apps: []merchant.App{{AppID: pay.AppID(m.Appid), RedirectURLs: []string{"https://shop.example.com/buy/"}}}, Serial: m.Serial, Protocol: pay.ProtocolV3},
 		PrivateKey: m.PrivateKey, APIv3Keys: []merchant.Secret{merchant.Secret(m.APIv3Key)}, APIv2Keys: []merchant.Secret{merchant.Secret(m.APIv2Key)},
