@@ -15,6 +15,7 @@ import (
 	"github.com/fenflow/fenflow/pkg/command"
 	"github.com/fenflow/fenflow/pkg/deadletter"
 	"github.com/fenflow/fenflow/pkg/keycheck"
+	"github.com/fenflow/fenflow/pkg/message"
 	"github.com/fenflow/fenflow/pkg/outbox"
 	"github.com/fenflow/fenflow/pkg/pay"
 	"github.com/fenflow/fenflow/pkg/recovery"
@@ -40,6 +41,7 @@ type worker struct {
 	told      *subscribers.Keeper
 	keycheck  *keycheck.Service
 	reverify  *reverify.Service
+	messages  *message.Service
 	proof     *proof
 	upkeep    *upkeep
 	recovery  *recovery.Service
@@ -97,6 +99,7 @@ func wire(env boot.Env, p parts, known *merchants) *worker {
 	w.proof = newProof(p, env)
 	w.upkeep = newUpkeep(p, env)
 	w.wireKeys()
+	w.wireMessages()
 	return w
 }
 
@@ -151,6 +154,7 @@ func (w *worker) run(ctx context.Context) error {
 	begin("put notifications on the replay lane", w.afterProof(w.serve(bus.RequestOperateRepublish, w.replays.Republish)))
 	begin("tell of the replay lane", w.serve(bus.RequestOperateLane, w.replays.Follow))
 	w.answerKeys(begin)
+	begin("answer the front door", w.after(w.serveFrontDoor, w.proof.proven))
 	begin("letters", w.afterProof(w.letters.Run))
 	begin("live notifications", w.afterProof(w.consume))
 	begin("replayed notifications", w.afterProof(w.consumeReplays))
