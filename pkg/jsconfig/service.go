@@ -15,7 +15,7 @@ import (
 
 // Apps tell what is known of an app that belongs to one merchant.
 type Apps interface {
-	App(id pay.AppID) (mchid pay.MchID, app merchant.App, secrets merchant.AppSecrets, found bool)
+	AppSecrets(id pay.AppID) (mchid pay.MchID, app merchant.App, secrets merchant.AppSecrets, found bool)
 }
 
 // Tickets gives an app's jsapi_ticket; wechat.Authority has it.
@@ -69,7 +69,7 @@ type wire struct {
 }
 
 func (s *Service) sign(ctx context.Context, id pay.AppID, page string) (wire, error) {
-	_, app, secrets, found := s.Apps.App(id)
+	_, app, secrets, found := s.Apps.AppSecrets(id)
 	switch {
 	case !found:
 		return wire{}, problem.Newf(problem.UnknownApp, "no app %s is configured, or several merchants have it", id)

@@ -16,7 +16,7 @@ import (
 
 // Apps tell what is known of an app that belongs to one merchant.
 type Apps interface {
-	App(id pay.AppID) (mchid pay.MchID, app merchant.App, secrets merchant.AppSecrets, found bool)
+	AppSecrets(id pay.AppID) (mchid pay.MchID, app merchant.App, secrets merchant.AppSecrets, found bool)
 }
 
 // WeChat keeps the menus; wechat.Client has it.
@@ -93,7 +93,7 @@ func (s *Service) Answer(ctx context.Context, raw []byte) ([]byte, error) {
 }
 
 func (s *Service) act(ctx context.Context, q question) (answer, error) {
-	mchid, app, secrets, found := s.Apps.App(q.AppID)
+	mchid, app, secrets, found := s.Apps.AppSecrets(q.AppID)
 	switch {
 	case !found:
 		return answer{}, problem.Newf(problem.NoMenu, "no app %s is configured, or several merchants have it", q.AppID)

@@ -80,7 +80,7 @@ type stage struct {
 	log      bytes.Buffer
 }
 
-func (s *stage) App(id pay.AppID) (pay.MchID, merchant.App, merchant.AppSecrets, bool) {
+func (s *stage) AppSecrets(id pay.AppID) (pay.MchID, merchant.App, merchant.AppSecrets, bool) {
 	app := merchant.App{AppID: id, Kind: merchant.KindOfficialAccount}
 	switch id {
 	case account:

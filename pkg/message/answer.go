@@ -92,7 +92,7 @@ func (s *Service) read(raw []byte) (push, error) {
 		return push{}, problem.Wrap(problem.Malformed, err, "the question cannot be read; compare the versions of edge and worker")
 	}
 	var known bool
-	if p.mchid, _, p.secrets, known = s.Apps.App(p.AppID); !known || p.secrets.MessageToken == "" {
+	if p.mchid, _, p.secrets, known = s.Apps.AppSecrets(p.AppID); !known || p.secrets.MessageToken == "" {
 		return push{}, problem.New(problem.NoMessages, "")
 	}
 	var err error

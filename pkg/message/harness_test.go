@@ -104,8 +104,8 @@ func (s *stage) connect(role string) *bus.Bus {
 	return b
 }
 
-// App is what the worker has of apps.
-func (s *stage) App(id pay.AppID) (pay.MchID, merchant.App, merchant.AppSecrets, bool) {
+// AppSecrets is what the worker has of apps.
+func (s *stage) AppSecrets(id pay.AppID) (pay.MchID, merchant.App, merchant.AppSecrets, bool) {
 	secrets, known := s.secrets[id]
 	return shop, merchant.App{AppID: id, Kind: merchant.KindOfficialAccount}, secrets, known
 }

@@ -15,7 +15,7 @@ import (
 
 // Apps tell what is known of an app that belongs to one merchant.
 type Apps interface {
-	App(id pay.AppID) (mchid pay.MchID, app merchant.App, secrets merchant.AppSecrets, found bool)
+	AppSecrets(id pay.AppID) (mchid pay.MchID, app merchant.App, secrets merchant.AppSecrets, found bool)
 }
 
 // Publisher puts a message where business systems fetch it, and returns once it is

@@ -55,7 +55,7 @@ func (s *Store) SpendTicket(ctx context.Context, sum [32]byte, appid pay.AppID, 
 }
 
 // DropOldTickets drops tickets that ran out, so many at most, and says how many.
-func (s *Store) DropOldTickets(ctx context.Context, now time.Time, limit int) (int, error) {
+func (s *Store) DropOldTickets(ctx context.Context, now time.Time, limit int) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	result, err := s.db.ExecContext(ctx, dropOldTicketsSQL, instant(now), limit)
@@ -63,5 +63,5 @@ func (s *Store) DropOldTickets(ctx context.Context, now time.Time, limit int) (i
 		return 0, failed(ctx, "drop old tickets", err)
 	}
 	dropped, err := result.RowsAffected()
-	return int(dropped), failed(ctx, "drop old tickets", err)
+	return dropped, failed(ctx, "drop old tickets", err)
 }

@@ -14,16 +14,11 @@ import (
 	"github.com/fenflow/fenflow/pkg/jsconfig"
 	"github.com/fenflow/fenflow/pkg/login"
 	"github.com/fenflow/fenflow/pkg/menu"
-	"github.com/fenflow/fenflow/pkg/merchant"
-	"github.com/fenflow/fenflow/pkg/message"
 	"github.com/fenflow/fenflow/pkg/pay"
 	"github.com/fenflow/fenflow/pkg/session"
 	"github.com/fenflow/fenflow/pkg/store"
 	"github.com/fenflow/fenflow/pkg/wechat"
 )
-
-// serviceName is what the broker's tools show the worker's side of the front door as.
-const serviceName = "fenflow-wechat"
 
 // front is the worker's side of the front door: all that takes an app's secret or
 // the key of sessions.
@@ -31,7 +26,6 @@ type front struct {
 	authority *wechat.Authority
 	login     *login.Service
 	pages     *jsconfig.Service
-	messages  *message.Service
 	menus     *menu.Service
 }
 
@@ -50,52 +44,56 @@ func newFront(env boot.Env, p parts, known *merchants, key ed25519.PrivateKey) (
 	}
 	f := &front{}
 	f.authority, err = wechat.NewAuthority(wechat.AuthorityOptions{
-		Client: client, Shelf: p.commands, Sealer: sealer, Holder: env.ConnectionName("worker") + " " + rand.Text(), Now: time.Now, Logger: env.Logger,
+		Client: client, Shelf: p.plain, Sealer: sealer, Holder: env.ConnectionName("worker") + " " + rand.Text(), Now: time.Now, Logger: env.Logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the authority: %w", err)
 	}
-	apps := apps{known}
 	f.login = login.New(login.Options{
-		Apps: loginApps{apps}, WeChat: client, Authority: f.authority, Books: p.commands, Sealer: sealer,
+		Apps: loginApps{known}, WeChat: client, Authority: f.authority, Books: p.plain, Sealer: sealer,
 		Signer: session.NewSigner(key, env.Config.Front.SessionLifetime, time.Now), Retryable: store.Retryable,
 		Now: time.Now, Random: rand.Text, Registry: env.Registry, Log: env.Logger,
 	})
-	f.pages = jsconfig.New(jsconfig.Options{Apps: apps, Tickets: f.authority, Now: time.Now, Nonce: rand.Text, Log: env.Logger})
-	f.messages = message.New(message.Options{Apps: apps, Bus: p.bus, Memory: p.commands, Now: time.Now, Random: rand.Reader, Log: env.Logger, Registry: env.Registry})
-	f.menus = menu.New(menu.Options{Apps: apps, WeChat: client, Tokens: f.authority, Audit: p.commands, Retryable: store.Retryable, Log: env.Logger})
+	f.pages = jsconfig.New(jsconfig.Options{Apps: known, Tickets: f.authority, Now: time.Now, Nonce: rand.Text, Log: env.Logger})
+	f.menus = menu.New(menu.Options{Apps: known, WeChat: client, Tokens: f.authority, Audit: p.plain, Retryable: store.Retryable, Log: env.Logger})
 	return f, nil
 }
 
-// serveFront answers the edge, and operators about menus. Nothing of it begins
-// before the books are known to be whole: a login writes into them.
-func (w *worker) serveFront(ctx context.Context) error {
-	if w.front == nil {
-		return nil
+// frontDoor is what the edge asks for buyers and for WeChat, as one service of NATS.
+func (w *worker) frontDoor() (bus.ServiceConfig, map[string]bus.Handler) {
+	handlers := map[string]bus.Handler{bus.RequestWeChatMessage: w.messages.Answer}
+	if w.front != nil {
+		handlers[bus.RequestWeChatAuthorize] = w.front.login.Authorize
+		handlers[bus.RequestWeChatLogin] = w.front.login.Login
+		handlers[bus.RequestWeChatJSConfig] = w.front.pages.Answer
+		handlers[bus.RequestWeChatOrder] = w.commands.WeChatOrder
+		handlers[bus.RequestWeChatCheck] = w.commands.WeChatCheck
+		handlers[bus.RequestWeChatPay] = w.commands.WeChatPay
 	}
-	defer w.front.authority.Close()
-	return w.parts.bus.ServeService(ctx, bus.ServiceConfig{
-		Name: serviceName, Version: w.env.Build.Version, Description: "The front door of fenflow: logins, pages, server messages, and what buyers pay with.",
-	}, map[string]bus.Handler{
-		bus.RequestWeChatAuthorize: w.front.login.Authorize,
-		bus.RequestWeChatLogin:     w.front.login.Login,
-		bus.RequestWeChatJSConfig:  w.front.pages.Answer,
-		bus.RequestWeChatMessage:   w.front.messages.Answer,
-		bus.RequestWeChatOrder:     w.commands.WeChatOrder,
-		bus.RequestWeChatCheck:     w.commands.WeChatCheck,
-		bus.RequestWeChatPay:       w.commands.WeChatPay,
-	})
+	return bus.ServiceConfig{Name: bus.ServiceWeChat, Version: w.env.Build.Version, Description: "Answers fenflow's front door: what takes an app's secrets."}, handlers
 }
 
-// answerFront serves what shops and operators ask about buyers and menus.
+// answerFront begins once durability is proven: WeChat is told "success" for what is
+// on disk. Buyers may log in while books are recovered; their orders wait.
 func (w *worker) answerFront(begin func(string, func(context.Context) error)) {
+	begin("answer the front door", w.after(func(ctx context.Context) error {
+		config, handlers := w.frontDoor()
+		return w.parts.bus.ServeService(ctx, config, handlers)
+	}, w.proof.proven))
 	if w.front == nil {
 		return
 	}
-	begin("front door", w.afterProof(w.serveFront))
-	begin("answer reads of accounts", w.afterProof(w.serve(bus.RequestReadAccount, w.front.login.ReadAccount)))
-	begin("answer refreshed profiles", w.afterProof(w.serve(bus.RequestActProfile, w.front.login.RefreshProfile)))
-	begin("answer operators about menus", w.afterProof(w.serve(bus.RequestOperateMenu, w.front.menus.Answer)))
+	begin("tokens of apps", w.front.keepTokens)
+	begin("answer reads of accounts", w.after(w.serve(bus.RequestReadAccount, w.front.login.ReadAccount), w.proof.proven))
+	begin("answer refreshed profiles", w.after(w.serve(bus.RequestActProfile, w.front.login.RefreshProfile), w.proof.proven))
+	begin("answer operators about menus", w.after(w.serve(bus.RequestOperateMenu, w.front.menus.Answer), w.proof.proven))
+}
+
+// keepTokens lets fetches that are under way end when the role does.
+func (f *front) keepTokens(ctx context.Context) error {
+	<-ctx.Done()
+	f.authority.Close()
+	return nil
 }
 
 // sessionKeys reads the key that signs, and the halves that sessions are verified
@@ -125,28 +123,11 @@ func (b buyers) Verify(token string) (pay.Buyer, error) {
 	return pay.Buyer{AccountID: c.AccountID, MchID: c.MchID, AppID: c.AppID, OpenID: c.OpenID}, nil
 }
 
-// apps finds apps among the merchants as they are configured now.
-type apps struct{ merchants *merchants }
-
-// App finds an app that belongs to one merchant.
-func (a apps) App(id pay.AppID) (pay.MchID, merchant.App, merchant.AppSecrets, bool) {
-	directory := a.merchants.watcher.Current().Directory
-	m, app, found := directory.ByAppID(id)
-	if !found {
-		return "", merchant.App{}, merchant.AppSecrets{}, false
-	}
-	credentials, known := a.merchants.Credentials(m.MchID)
-	if !known {
-		return "", merchant.App{}, merchant.AppSecrets{}, false
-	}
-	return m.MchID, app, credentials.Apps[id], true
-}
-
-// loginApps is the same, as package login reads it.
-type loginApps struct{ apps }
+// loginApps finds apps as package login reads them.
+type loginApps struct{ merchants *merchants }
 
 // App finds an app with its secret.
 func (a loginApps) App(id pay.AppID) (login.App, bool) {
-	mchid, app, secrets, found := a.apps.App(id)
+	mchid, app, secrets, found := a.merchants.AppSecrets(id)
 	return login.App{ID: id, MchID: mchid, Kind: app.Kind, Secret: secrets.Secret}, found
 }

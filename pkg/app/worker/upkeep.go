@@ -18,8 +18,8 @@ const (
 	partitionsEvery = time.Hour
 
 	// A subscriber that is told of something all day leaves 21,600 samples.
-	acksBite  = 1000
-	acksBites = 100
+	bite  = 1000
+	bites = 100
 )
 
 // upkeep makes partitions ahead of time, drops what the bus no longer needs,
@@ -51,7 +51,7 @@ func (u *upkeep) keep(ctx context.Context) error {
 	defer partitions.Stop()
 	u.makePartitions(ctx)
 	u.tidy(ctx)
-	u.dropOldAcks(ctx)
+	u.forget(ctx)
 	for {
 		select {
 		case <-ages.C:
@@ -60,8 +60,7 @@ func (u *upkeep) keep(ctx context.Context) error {
 			u.tidy(ctx)
 		case <-partitions.C:
 			u.makePartitions(ctx)
-			u.dropOldAcks(ctx)
-			u.forgetVisits(ctx)
+			u.forget(ctx)
 		case <-ctx.Done():
 			return nil
 		}
@@ -81,37 +80,22 @@ func (u *upkeep) makePartitions(ctx context.Context) {
 	}
 }
 
-// dropOldAcks drops what is too old in small bites, so that no statement takes long.
-func (u *upkeep) dropOldAcks(ctx context.Context) {
-	for range acksBites {
-		dropped, err := u.parts.settlement.DropOldAcks(ctx, time.Now(), acksBite)
-		if err != nil && ctx.Err() == nil {
-			u.env.Logger.WarnContext(ctx, "old samples of acknowledgements were not dropped; tried again in an hour", "error", err)
-		}
-		if err != nil || dropped < acksBite {
-			return
-		}
-	}
+// forget drops what is too old.
+func (u *upkeep) forget(ctx context.Context) {
+	u.inBites(ctx, "old samples of acknowledgements", u.parts.settlement.DropOldAcks)
+	u.inBites(ctx, "memories of old messages", u.parts.plain.ForgetMessages)
+	u.inBites(ctx, "tickets of logins that ran out", u.parts.plain.DropOldTickets)
 }
 
-// forgetVisits drops what the front door needed for a while: tickets that have run
-// out, and the memory of server messages that nobody repeats any more.
-func (u *upkeep) forgetVisits(ctx context.Context) {
-	for what, drop := range map[string]func() (int64, error){
-		"tickets": func() (int64, error) {
-			dropped, err := u.parts.settlement.DropOldTickets(ctx, time.Now(), acksBite)
-			return int64(dropped), err
-		},
-		"server messages": func() (int64, error) { return u.parts.settlement.ForgetMessages(ctx, time.Now(), acksBite) },
-	} {
-		for range acksBites {
-			dropped, err := drop()
-			if err != nil && ctx.Err() == nil {
-				u.env.Logger.WarnContext(ctx, "what is over was not dropped; tried again in an hour", "what", what, "error", err)
-			}
-			if err != nil || dropped < acksBite {
-				break
-			}
+// inBites drops little by little, so that no statement takes long.
+func (u *upkeep) inBites(ctx context.Context, what string, drop func(context.Context, time.Time, int) (int64, error)) {
+	for range bites {
+		dropped, err := drop(ctx, time.Now(), bite)
+		if err != nil && ctx.Err() == nil {
+			u.env.Logger.WarnContext(ctx, what+" were not dropped; tried again in an hour", "error", err)
+		}
+		if err != nil || dropped < bite {
+			return
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/fenflow/fenflow/pkg/command"
 	"github.com/fenflow/fenflow/pkg/deadletter"
 	"github.com/fenflow/fenflow/pkg/keycheck"
+	"github.com/fenflow/fenflow/pkg/message"
 	"github.com/fenflow/fenflow/pkg/outbox"
 	"github.com/fenflow/fenflow/pkg/pay"
 	"github.com/fenflow/fenflow/pkg/recovery"
@@ -41,6 +42,7 @@ type worker struct {
 	told      *subscribers.Keeper
 	keycheck  *keycheck.Service
 	reverify  *reverify.Service
+	messages  *message.Service
 	proof     *proof
 	upkeep    *upkeep
 	recovery  *recovery.Service
@@ -110,6 +112,7 @@ func wire(env boot.Env, p parts, known *merchants) (*worker, error) {
 	w.proof = newProof(p, env)
 	w.upkeep = newUpkeep(p, env)
 	w.wireKeys()
+	w.wireMessages()
 	return w, nil
 }
 
