@@ -45,6 +45,22 @@ func TestAuthority_asks_once_for_all_callers_of_all_processes(t *testing.T) {
 	})
 }
 
+func TestAuthority_looks_again_once_it_has_the_lease(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		shelf, source := &memoryShelf{}, &issuer{}
+		faster := newAuthority(t, shelf, source, "a")
+		slower := newAuthority(t, lateShelf{shelf, func() {
+			_, err := faster.AccessToken(context.Background(), testApp())
+			require.NoError(t, err)
+		}}, source, "b")
+		token, err := slower.AccessToken(t.Context(), testApp())
+		require.NoError(t, err)
+		require.Equal(t, "token-1", token.Reveal())
+		requireCalls(t, source, 1, 0)
+	})
+}
+
 func TestAuthority_refreshes_ahead_while_the_old_token_is_served(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
