@@ -182,6 +182,22 @@ func TestDo_forces_at_most_each_thirty_seconds_and_twenty_times_a_day(t *testing
 	})
 }
 
+// A worker that dies in mid-force must not make the next one force again.
+func TestDo_counts_a_forced_token_before_it_asks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		shelf, source := &memoryShelf{}, &issuer{}
+		a := newAuthority(t, shelf, source, "a")
+		require.NoError(t, a.Do(t.Context(), testApp(), source.take))
+		source.revoke()
+		source.failWith(&APIError{API: "stable_token", Class: ClassRetry})
+		require.Equal(t, ClassRetry, ClassOf(a.Do(t.Context(), testApp(), source.take)))
+		source.failWith(nil)
+		require.NoError(t, newAuthority(t, shelf, source, "b").Do(t.Context(), testApp(), source.take))
+		requireCalls(t, source, 3, 0) // WeChat's current token was another one already
+	})
+}
+
 func TestTicket_outlives_a_new_access_token_and_replaces_a_refused_one(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
