@@ -86,6 +86,17 @@ func (s *memoryShelf) readsSoFar() int {
 	return s.reads
 }
 
+// lateShelf lets something happen between a look at a row and its lease.
+type lateShelf struct {
+	*memoryShelf
+	before func()
+}
+
+func (s lateShelf) LeaseToken(ctx context.Context, appid pay.AppID, kind, holder string, now time.Time, lease time.Duration) (int64, bool, error) {
+	s.before()
+	return s.memoryShelf.LeaseToken(ctx, appid, kind, holder, now, lease)
+}
+
 // issuer is WeChat's side of stable_token and getticket: a token of 7200 s,
 // renewed within its last 5 minutes.
 type issuer struct {
