@@ -40,7 +40,9 @@ func TestWorker_takes_server_messages_and_forgets_old_ones(t *testing.T) {
 	w := newWorld(t, testkit.Database(t, "worker", migrate))
 	file := filepath.Join(w.dir, "message.token")
 	require.NoError(t, os.WriteFile(file, []byte(messageToken+"\n"), 0o600))
-	w.configure("appid: "+w.merchant.Appid+"\n", "appid: "+w.merchant.Appid+"\n          message_token_file: "+asYAML(file)+"\n          message_replies: [{on: text, contains: hello, text: welcome}]\n")
+	app := "secrets/" + w.merchant.Appid
+	w.configure("          message_token_file: "+app+".token\n          message_aes_key_files:\n            - "+app+".aes\n            - "+app+".aes.previous\n",
+		"          message_token_file: "+asYAML(file)+"\n          message_replies: [{on: text, contains: hello, text: welcome}]\n")
 	_, err := w.db.ExecContext(t.Context(), `INSERT INTO messages_seen (appid, dedup_key, seen_at) SELECT 'wx1', 'k' || n, now() - interval '8 days' FROM generate_series(1, 1500) AS n`)
 	require.NoError(t, err)
 	w.ready(w.start())
