@@ -134,3 +134,20 @@ func TestAnswer_reaches_the_edge_over_the_broker(t *testing.T) {
 	}, soon, often)
 	s.published(1)
 }
+
+// stuck answers when whoever asks has given up.
+type stuck struct{ message.Memory }
+
+func (stuck) MessageSeen(ctx context.Context, _ pay.AppID, _ string) (bool, error) {
+	<-ctx.Done()
+	return false, ctx.Err()
+}
+
+func TestAnswer_gives_up_before_the_edge_does(t *testing.T) {
+	t.Parallel()
+	s := setup(t, func(o *message.Options) { o.Memory = stuck{o.Memory} })
+	begun := time.Now()
+	require.Equal(t, answered{status: 503, code: "FEN-5002"}, s.ask(s.plain(textMessage("1", "hello"))))
+	require.Less(t, time.Since(begun), 4500*time.Millisecond)
+	s.published(0)
+}
