@@ -45,6 +45,22 @@ func TestAuthority_asks_once_for_all_callers_of_all_processes(t *testing.T) {
 	})
 }
 
+func TestAuthority_looks_again_once_it_has_the_lease(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		shelf, source := &memoryShelf{}, &issuer{}
+		faster := newAuthority(t, shelf, source, "a")
+		slower := newAuthority(t, lateShelf{shelf, func() {
+			_, err := faster.AccessToken(context.Background(), testApp())
+			require.NoError(t, err)
+		}}, source, "b")
+		token, err := slower.AccessToken(t.Context(), testApp())
+		require.NoError(t, err)
+		require.Equal(t, "token-1", token.Reveal())
+		requireCalls(t, source, 1, 0)
+	})
+}
+
 func TestAuthority_refreshes_ahead_while_the_old_token_is_served(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -166,6 +182,22 @@ func TestDo_forces_at_most_each_thirty_seconds_and_twenty_times_a_day(t *testing
 	})
 }
 
+// A worker that dies in mid-force must not make the next one force again.
+func TestDo_counts_a_forced_token_before_it_asks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		shelf, source := &memoryShelf{}, &issuer{}
+		a := newAuthority(t, shelf, source, "a")
+		require.NoError(t, a.Do(t.Context(), testApp(), source.take))
+		source.revoke()
+		source.failWith(&APIError{API: "stable_token", Class: ClassRetry})
+		require.Equal(t, ClassRetry, ClassOf(a.Do(t.Context(), testApp(), source.take)))
+		source.failWith(nil)
+		require.NoError(t, newAuthority(t, shelf, source, "b").Do(t.Context(), testApp(), source.take))
+		requireCalls(t, source, 3, 0) // WeChat's current token was another one already
+	})
+}
+
 func TestTicket_outlives_a_new_access_token_and_replaces_a_refused_one(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -196,8 +228,7 @@ func TestAuthority_stores_nothing_under_a_lease_that_was_lost(t *testing.T) {
 		paused, other := newAuthority(t, shelf, source, "a"), newAuthority(t, shelf, source, "b")
 		answered := make(chan string, 1)
 		go func() {
-			token, err := paused.AccessToken(t.Context(), testApp())
-			require.NoError(t, err)
+			token, _ := paused.AccessToken(t.Context(), testApp())
 			answered <- token.Reveal()
 		}()
 		synctest.Wait()

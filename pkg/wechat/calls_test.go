@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -227,4 +228,41 @@ func TestNew_refuses_what_is_no_address(t *testing.T) {
 		_, err := New(Options{BaseURL: base, HTTPClient: &http.Client{}, Now: time.Now})
 		require.ErrorContains(t, err, "base URL")
 	}
+}
+
+func TestCalls_follow_no_redirect(t *testing.T) {
+	t.Parallel()
+	elsewhere := newPlatform(t)
+	p := newPlatform(t)
+	p.status, p.location = http.StatusFound, elsewhere.URL+"/take"
+	c := newClient(t, p.URL)
+	_, err := c.ExchangeCode(t.Context(), testApp(), testCode)
+	require.Equal(t, ClassOther, ClassOf(err))
+	_, err = c.StableToken(t.Context(), testApp(), false)
+	require.Equal(t, ClassOther, ClassOf(err))
+	require.Zero(t, elsewhere.calls(), "the secret would go along")
+}
+
+// deaf takes a request and never answers.
+type deaf struct{}
+
+func (deaf) RoundTrip(r *http.Request) (*http.Response, error) {
+	<-r.Context().Done()
+	return nil, r.Context().Err()
+}
+
+func TestCalls_wait_five_seconds_and_no_longer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, err := New(Options{BaseURL: "https://api.invalid", HTTPClient: &http.Client{Transport: deaf{}}, Now: time.Now})
+		require.NoError(t, err)
+		for name, err := range everyCall(t, c) {
+			require.ErrorIs(t, err, context.DeadlineExceeded, name)
+			require.Equal(t, ClassRetry, ClassOf(err), name)
+		}
+		began := time.Now()
+		_, err = c.CodeToSession(t.Context(), testApp(), testCode)
+		require.Error(t, err)
+		require.Equal(t, 5*time.Second, time.Since(began))
+	})
 }

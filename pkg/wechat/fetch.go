@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fenflow/fenflow/pkg/merchant"
+	"github.com/fenflow/fenflow/pkg/pay"
 )
 
 // wish is what an acquisition wants: it ends when a row is enough; otherwise
@@ -169,13 +170,20 @@ func (a *Authority) read(ctx context.Context, at slot) (held, error) {
 	if !ok {
 		return held{}, nil
 	}
-	plain, ok := a.sealer.Open(at.appid, at.kind, row.Sealed)
-	h := held{expiresAt: row.ExpiresAt}
-	if !ok || json.Unmarshal(plain, &h.shelved) != nil {
-		return held{}, nil
+	h, ok := a.open(at, row)
+	if ok {
+		a.remember(at, h)
 	}
-	a.remember(at, h)
 	return h, nil
+}
+
+func (a *Authority) open(at slot, row pay.SealedToken) (held, bool) {
+	h := held{expiresAt: row.ExpiresAt}
+	plain, ok := a.sealer.Open(at.appid, at.kind, row.Sealed)
+	if !ok || json.Unmarshal(plain, &h.shelved) != nil {
+		return held{}, false
+	}
+	return h, true
 }
 
 func (a *Authority) remember(at slot, h held) {

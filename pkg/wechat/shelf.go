@@ -21,7 +21,8 @@ type Shelf interface {
 	// every lease; a lease that ran out is taken over.
 	LeaseToken(ctx context.Context, appid pay.AppID, kind, holder string, now time.Time, lease time.Duration) (fence int64, ok bool, err error)
 	// StoreToken stores only while the fence is that of the newest lease: who was
-	// paused and lost the lease stores nothing.
+	// paused and lost the lease stores nothing. It does not end the lease: a
+	// forced token is stored in two steps.
 	StoreToken(ctx context.Context, appid pay.AppID, kind string, fence int64, sealed []byte, expiresAt time.Time) (stored bool, err error)
 	// ReleaseToken ends a lease before its time.
 	ReleaseToken(ctx context.Context, appid pay.AppID, kind string, fence int64) error

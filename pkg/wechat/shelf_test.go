@@ -3,7 +3,6 @@ package wechat
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"sync"
 	"testing"
@@ -85,6 +84,17 @@ func (s *memoryShelf) readsSoFar() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.reads
+}
+
+// lateShelf lets something happen between a look at a row and its lease.
+type lateShelf struct {
+	*memoryShelf
+	before func()
+}
+
+func (s lateShelf) LeaseToken(ctx context.Context, appid pay.AppID, kind, holder string, now time.Time, lease time.Duration) (int64, bool, error) {
+	s.before()
+	return s.memoryShelf.LeaseToken(ctx, appid, kind, holder, now, lease)
 }
 
 // issuer is WeChat's side of stable_token and getticket: a token of 7200 s,
@@ -173,7 +183,7 @@ func newAuthority(t *testing.T, shelf Shelf, source tokenSource, holder string) 
 	t.Helper()
 	a, err := NewAuthority(AuthorityOptions{
 		Client: &Client{}, Shelf: shelf, Sealer: newSealer(t, 1), Holder: holder, Now: time.Now,
-		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Logger: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
 	a.source = source

@@ -103,7 +103,7 @@ func decryptUserData(sessionKey merchant.Secret, encryptedData, iv string) ([]by
 	if err != nil {
 		return nil, reject(RejectDecrypt, "WeChat's session key is not one of AES-128")
 	}
-	cipher.NewCBCDecrypter(block, start).CryptBlocks(data, data) //nolint:gosec // WeChat's format is CBC; its watermark is checked behind it
+	cipher.NewCBCDecrypter(block, start).CryptBlocks(data, data)
 	pad := int(data[len(data)-1])
 	if pad < 1 || pad > aes.BlockSize || !bytes.Equal(data[len(data)-pad:], bytes.Repeat([]byte{byte(pad)}, pad)) {
 		return nil, reject(RejectDecrypt, "the encrypted data was not made with this session's key")
