@@ -200,6 +200,7 @@ func TestCallback_shows_a_buyer_what_is_the_matter_in_both_languages(t *testing.
 		says   string
 	}{
 		"a code that is spent": {refuses(problem.Refused, "the code was used <b>before</b>"), code, 422, problem.Refused, "the code was used &lt;b&gt;before&lt;/b&gt;"},
+		"a preview":            {refuses(problem.SnapshotUser, ""), code, 403, problem.SnapshotUser, "使用完整服务"},
 		"no worker":            {nil, code, 503, problem.NoWorker, "暂时无法登录"},
 		"the buyer said no":    {nil, "", 403, problem.LoginDeclined, "没有同意"},
 		"no code of WeChat's":  {nil, "%3Cscript%3E", 422, problem.Invalid, "商家的登录设置有误"},
