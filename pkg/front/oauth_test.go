@@ -1,6 +1,7 @@
 package front_test
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -222,6 +223,10 @@ func TestCallback_shows_a_buyer_what_is_the_matter_in_both_languages(t *testing.
 			require.Contains(t, page.Header.Get("Content-Security-Policy"), "frame-ancestors 'none'")
 			require.Contains(t, page.Header.Get("Content-Security-Policy"), "default-src 'none'; style-src 'sha256-")
 			require.Equal(t, "nosniff", page.Header.Get("X-Content-Type-Options"))
+			_, style, _ := strings.Cut(page.body, "<style>")
+			style, _, _ = strings.Cut(style, "</style>")
+			sum := sha256.Sum256([]byte(style))
+			require.Contains(t, page.Header.Get("Content-Security-Policy"), "'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'", "the browser takes the style")
 			require.Equal(t, row.status == 503, page.Header.Get("Retry-After") != "")
 			require.NotContains(t, page.body, code)
 			require.Empty(t, b.cookies, "the login is over")
