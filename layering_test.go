@@ -88,7 +88,7 @@ func plan() []room {
 		{name: "pkg/operatorapi", others: []string{"github.com/oapi-codegen/runtime", "github.com/oapi-codegen/runtime/types"}},
 		// published stand-in and test parts: they see no room of ours but their own
 		{name: "pkg/simulator/...", ours: []string{"pkg/simulator/..."}, others: []string{"github.com/go-chi/chi/v5/...", "github.com/go-chi/chi/v5", "github.com/google/uuid", "go.yaml.in/yaml/v3", "golang.org/x/...", "rsc.io/qr"}},
-		{name: "pkg/testkit/...", ours: []string{"pkg/testkit/...", "pkg/pay", "schema"}, others: []string{"database/sql", "github.com/lib/pq", "github.com/nats-io/nats-server/v2/...", "github.com/nats-io/nats.go/...", "github.com/nats-io/nats.go", "github.com/alicebob/miniredis/v2", "github.com/google/uuid", "github.com/stretchr/testify/...", "golang.org/x/..."}},
+		{name: "pkg/testkit/...", ours: []string{"pkg/testkit/...", "pkg/pay", "schema"}, others: []string{"database/sql", "github.com/lib/pq", "github.com/nats-io/nats-server/v2/...", "github.com/nats-io/nats.go/...", "github.com/nats-io/nats.go", "github.com/alicebob/miniredis/v2", "github.com/getkin/kin-openapi/...", "github.com/google/uuid", "github.com/stretchr/testify/...", "golang.org/x/..."}},
 		// 5: programs
 		{name: "cmd/ingest", ours: []string{"pkg/app/ingest", "pkg/app/boot", "pkg/config"}},
 		{name: "cmd/worker", ours: []string{"pkg/app/worker", "pkg/app/boot", "pkg/config"}},

@@ -101,3 +101,15 @@ func TestEnsureStreams_mends_the_consumer_of_messages(t *testing.T) {
 	require.Equal(t, messageAge, w.stream(t, StreamMessage).Config.MaxAge)
 	require.Equal(t, jetstream.DiscardNew, w.stream(t, StreamMessage).Config.Discard)
 }
+
+func TestPublishMessage_reaches_the_business_system_under_both_forms_of_acknowledgement(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]string{"today's": "", "scoped": "\nfeature_flags { js_ack_fc_v2: true }\n"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorldWith(t, change)
+			require.NoError(t, w.worker.PublishMessage(t.Context(), "wx1", "text", "1", []byte("{}")))
+			messages(t, w.server, 1)
+		})
+	}
+}

@@ -54,6 +54,7 @@ func (c *commandLine) menuGet() *cobra.Command {
 
 func (c *commandLine) menuSet() *cobra.Command {
 	var reason string
+	var dry bool
 	set := c.asks("set APPID FILE", "Replace the menu by the one in a file; - is what is piped in", cobra.ExactArgs(2), func(ctx context.Context, api remote, args []string) (answer, error) {
 		appid, err := theAppID(args[0])
 		if err != nil {
@@ -67,13 +68,18 @@ func (c *commandLine) menuSet() *cobra.Command {
 		if err != nil {
 			return answer{}, err
 		}
-		body, err := menuBody(raw, why)
+		body, err := menuBody(raw, why, dry)
 		if err != nil {
 			return answer{}, err
 		}
-		return c.menuAnswer(api.ask(ctx)(operatorapi.NewSetMenuRequestWithBody(api.base(), appid, "application/json", body)))
+		set, err := c.menuAnswer(api.ask(ctx)(operatorapi.NewSetMenuRequestWithBody(api.base(), appid, "application/json", body)))
+		if dry && err == nil {
+			set.text += "\nIt is within WeChat's limits. Nothing was changed.\n"
+		}
+		return set, err
 	})
 	set.Long = setMenuLong
+	set.Flags().BoolVar(&dry, "dry-run", false, "hold the menu against WeChat's limits, and change nothing")
 	because(set, &reason)
 	return set
 }
@@ -109,7 +115,7 @@ func theAppID(text string) (string, error) {
 
 // menuBody is the request with the menu as the file has it. What `get --json` printed
 // has it one level deeper.
-func menuBody(file []byte, reason string) (*bytes.Buffer, error) {
+func menuBody(file []byte, reason string, dry bool) (*bytes.Buffer, error) {
 	var whole map[string]json.RawMessage
 	if err := json.Unmarshal(file, &whole); err != nil {
 		e := problem.Wrap(problem.Usage, err, "FILE holds no JSON object")
@@ -120,10 +126,14 @@ func menuBody(file []byte, reason string) (*bytes.Buffer, error) {
 	if inner, there := whole["menu"]; there && whole["button"] == nil {
 		menu = inner
 	}
+	request := map[string]any{"menu": menu, "reason": reason}
+	if dry {
+		request["dry_run"] = true
+	}
 	var body bytes.Buffer
 	enc := json.NewEncoder(&body)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(map[string]any{"menu": menu, "reason": reason}); err != nil {
+	if err := enc.Encode(request); err != nil {
 		return nil, problem.Wrap(problem.Internal, err, "write a request")
 	}
 	return &body, nil

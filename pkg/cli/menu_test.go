@@ -38,8 +38,12 @@ func readyMenus(mux *http.ServeMux) {
 			refuse(w, problem.InvalidFields(problem.Field{Field: "button[1].sub_button[0].name", Message: "it must have 1 to 60 bytes of UTF-8 (a Chinese character has 3), not 61"}))
 			return
 		}
+		before := menu
 		menu = `,"menu":` + string(body.Menu)
 		tell(w, r)
+		if strings.Contains(string(raw), `"dry_run":true`) {
+			menu = before
+		}
 	})
 	mux.HandleFunc("DELETE /operator/v1/apps/{appid}/menu", func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()

@@ -1,6 +1,7 @@
 package front_test
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -200,6 +201,7 @@ func TestCallback_shows_a_buyer_what_is_the_matter_in_both_languages(t *testing.
 		says   string
 	}{
 		"a code that is spent": {refuses(problem.Refused, "the code was used <b>before</b>"), code, 422, problem.Refused, "the code was used &lt;b&gt;before&lt;/b&gt;"},
+		"a preview":            {refuses(problem.SnapshotUser, ""), code, 403, problem.SnapshotUser, "使用完整服务"},
 		"no worker":            {nil, code, 503, problem.NoWorker, "暂时无法登录"},
 		"the buyer said no":    {nil, "", 403, problem.LoginDeclined, "没有同意"},
 		"no code of WeChat's":  {nil, "%3Cscript%3E", 422, problem.Invalid, "商家的登录设置有误"},
@@ -221,6 +223,10 @@ func TestCallback_shows_a_buyer_what_is_the_matter_in_both_languages(t *testing.
 			require.Contains(t, page.Header.Get("Content-Security-Policy"), "frame-ancestors 'none'")
 			require.Contains(t, page.Header.Get("Content-Security-Policy"), "default-src 'none'; style-src 'sha256-")
 			require.Equal(t, "nosniff", page.Header.Get("X-Content-Type-Options"))
+			_, style, _ := strings.Cut(page.body, "<style>")
+			style, _, _ = strings.Cut(style, "</style>")
+			sum := sha256.Sum256([]byte(style))
+			require.Contains(t, page.Header.Get("Content-Security-Policy"), "'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'", "the browser takes the style")
 			require.Equal(t, row.status == 503, page.Header.Get("Retry-After") != "")
 			require.NotContains(t, page.body, code)
 			require.Empty(t, b.cookies, "the login is over")

@@ -63,13 +63,20 @@ func (b *buckets) take(who string) time.Duration {
 func (b *buckets) of(who string) *rate.Limiter {
 	if known, there := b.places[who]; there {
 		b.order.MoveToFront(known)
-		return known.Value.(*paced).limiter //nolint:forcetypeassert // nothing else is put in
+		return pacedOf(known).limiter
 	}
 	if len(b.places) >= maxPaced {
 		last := b.order.Back()
-		delete(b.places, b.order.Remove(last).(*paced).who) //nolint:forcetypeassert // as above
+		b.order.Remove(last)
+		delete(b.places, pacedOf(last).who)
 	}
 	one := &paced{who: who, limiter: rate.NewLimiter(b.limit, b.burst)}
 	b.places[who] = b.order.PushFront(one)
 	return one.limiter
+}
+
+// pacedOf: nothing else is in the list.
+func pacedOf(e *list.Element) *paced {
+	one, _ := e.Value.(*paced)
+	return one
 }

@@ -65,23 +65,32 @@ func (p *page) write(w http.ResponseWriter, err error) {
 	httpedge.WriteBody(w, content.Document.Status, "text/html; charset=utf-8", text.Bytes())
 }
 
+const beginAgain = "请返回商家页面，重新登录。"
+
 // inChinese tells a buyer; most read no English.
 func inChinese(err error) said {
-	again := "请返回商家页面，重新登录。"
-	switch problem.KindOf(err) {
-	case problem.LoginStateLost:
-		return said{"这次登录已失效，或不是在当前浏览器中发起的。", again}
-	case problem.LoginDeclined:
-		return said{"您没有同意微信登录。", "如需继续，请返回商家页面，重新登录并同意授权。"}
-	case problem.TooManyRequests:
-		return said{"操作过于频繁。", "请稍候片刻再试。"}
-	case problem.UnknownApp, problem.ReturnRefused, problem.Invalid, problem.MethodNotAllowed:
-		return said{"商家的登录设置有误。", "请把下面的代码告诉商家。"}
+	kind := problem.KindOf(err)
+	if words, known := knownToBuyers()[kind]; known {
+		return words
 	}
-	if problem.KindOf(err).Status() >= http.StatusInternalServerError {
+	if kind.Status() >= http.StatusInternalServerError {
 		return said{"暂时无法登录。", "请稍后再试；如一直如此，请把下面的代码告诉商家。"}
 	}
-	return said{"微信登录没有成功。", again + "如一直如此，请把下面的代码告诉商家。"}
+	return said{"微信登录没有成功。", beginAgain + "如一直如此，请把下面的代码告诉商家。"}
+}
+
+// knownToBuyers are what a buyer can do something about, and what the shop alone can.
+func knownToBuyers() map[problem.Kind]said {
+	shops := said{"商家的登录设置有误。", "请把下面的代码告诉商家。"}
+	return map[problem.Kind]said{
+		problem.LoginStateLost:  {"这次登录已失效，或不是在当前浏览器中发起的。", beginAgain},
+		problem.LoginDeclined:   {"您没有同意微信登录。", "如需继续，请返回商家页面，重新登录并同意授权。"},
+		problem.SnapshotUser:    {"当前是网页快照，无法登录。", "请点击页面底部的“使用完整服务”，再重新登录。"},
+		problem.TooManyRequests: {"操作过于频繁。", "请稍候片刻再试。"},
+
+		problem.UnknownApp: shops, problem.ReturnRefused: shops, problem.Invalid: shops, problem.MethodNotAllowed: shops,
+		problem.AppNotReady: shops, problem.AppRefused: shops,
+	}
 }
 
 // wantsJSON says whether a program asks, which says so; browsers ask for a page.

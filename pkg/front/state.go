@@ -100,7 +100,7 @@ func (h *Handler) setCookie(w http.ResponseWriter, name, value string, maxAge in
 	if err != nil { // the configuration was checked
 		at = &url.URL{}
 	}
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // secure unless the front door is plain HTTP, where no cookie can be
 		Name: name, Value: value, Path: strings.TrimRight(at.EscapedPath(), "/") + "/wx/oauth/", MaxAge: maxAge,
 		Secure: at.Scheme == "https", HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	})

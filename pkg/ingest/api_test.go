@@ -20,6 +20,7 @@ import (
 	"github.com/fenflow/fenflow/pkg/ingest"
 	"github.com/fenflow/fenflow/pkg/pay"
 	"github.com/fenflow/fenflow/pkg/problem"
+	"github.com/fenflow/fenflow/pkg/session"
 )
 
 const goodOrder = `{"out_trade_no":"order-0001","appid":"wx8888888888888888","client":"mini_program","description":"咖啡 x1","amount_fen":100,"currency":"CNY","openid":"oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"}`
@@ -53,7 +54,7 @@ func newBench(t *testing.T) *bench {
 	b.gate.Set(goodVerdict())
 	b.APIHandler = ingest.NewAPI(ingest.APIConfig{
 		Merchants: directory(t), Gate: b.gate, Commands: b, Worker: b.worker, Metrics: ingest.NewMetrics(prometheus.NewRegistry()),
-		Logger: slog.New(slog.NewJSONHandler(b.log, nil)), Now: now,
+		Sessions: session.NewVerifier(nil, now), Logger: slog.New(slog.NewJSONHandler(b.log, nil)), Now: now,
 	})
 	return b
 }

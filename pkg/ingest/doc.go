@@ -6,8 +6,9 @@
 // worker.
 //
 // Its neighbours: package bus behind the small interfaces declared here,
-// packages merchant and wechatpay for keys and signatures. app/ingest wires
-// them and owns the listeners.
+// packages merchant and wechatpay for keys and signatures, session for whose a
+// buyer's session is, httpedge for what it does as front does, which is the
+// listener of buyers. app/ingest wires them and owns the listeners.
 //
 // What it guarantees:
 //   - a 2xx to WeChat Pay means that the bytes are on disk: verified, published,
@@ -30,7 +31,9 @@
 //	fenflow.read.history {"mchid","out_trade_no"} → {"status","body"}
 //	fenflow.read.refund  {"mchid","out_refund_no"} → {"status","body"}
 //	fenflow.read.command {"mchid","command_id"}   → {"status","body"}
+//	fenflow.read.account {"mchid","account_id"}   → {"status","body"}
 //	fenflow.act.check    {"mchid","out_trade_no"} → {"status","body"}
+//	fenflow.act.profile  {"mchid","account_id","appid"} → {"status","body"}
 //	fenflow.act.abnormal {"mchid","out_refund_no","actor","type","bank_type","bank_account","real_name"}
 //	                     → {"status","body"}; the last three are absent for MERCHANT_BANK_CARD
 //

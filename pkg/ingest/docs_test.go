@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -82,7 +83,7 @@ func TestDocs_name_the_codes_that_there_are(t *testing.T) {
 		for _, row := range regexp.MustCompile("(?:\\*\\*(\\d{3})\\*\\*[^*\\n]*?)`(FEN-\\d{4})`").FindAllStringSubmatch(string(raw), -1) {
 			entry, known := problem.ByCode(row[2])
 			require.True(t, known, row[2])
-			require.Equal(t, row[1], map[int]string{404: "404", 409: "409", 422: "422", 503: "503"}[entry.Status], row[2])
+			require.Equal(t, row[1], strconv.Itoa(entry.Status), row[2])
 			checked++
 		}
 	}

@@ -60,6 +60,7 @@ const callsWithin = 15 * time.Second
 const (
 	actGet    = "get"
 	actSet    = "set"
+	actCheck  = "check" // against the limits; WeChat is not asked
 	actRemove = "rm"
 )
 
@@ -102,8 +103,11 @@ func (s *Service) act(ctx context.Context, q question) (answer, error) {
 	case secrets.Secret == "":
 		return answer{}, problem.Newf(problem.NoMenu, "app %s has no secret_file", q.AppID)
 	}
-	if q.Act == actGet {
+	switch q.Act {
+	case actGet:
 		return s.get(ctx, wechat.App{ID: q.AppID, Secret: secrets.Secret})
+	case actCheck:
+		return answer{Menu: q.Menu}, wechat.CheckMenu(q.Menu) //nolint:wrapcheck // it names the button and the limit
 	}
 	call, err := s.change(ctx, q)
 	if err != nil {

@@ -181,11 +181,16 @@ func TestAnswer_refuses_a_menu_beyond_the_limits_before_WeChat_is_asked(t *testi
 		`{"button":[{"name":"A","sub_button":[{"name":"B","type":"view"}]}]}`:  "button[0].sub_button[0].url",
 		`[]`: "menu",
 	} {
-		_, refused := s.ask(act("set", string(account), menu))
-		require.NotNil(t, refused, menu)
-		require.Equal(t, problem.Invalid, refused.Kind, menu)
-		require.Equal(t, field, refused.Fields[0].Field, menu)
+		for _, do := range []string{"set", "check"} {
+			_, refused := s.ask(act(do, string(account), menu))
+			require.NotNil(t, refused, menu)
+			require.Equal(t, problem.Invalid, refused.Kind, menu)
+			require.Equal(t, field, refused.Fields[0].Field, menu)
+		}
 	}
+	got, refused := s.ask(act("check", string(account), theMenu))
+	require.Nil(t, refused)
+	require.JSONEq(t, theMenu, got)
 	require.Empty(t, s.platform.calls)
 	require.Empty(t, s.audits())
 }

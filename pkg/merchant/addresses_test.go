@@ -1,6 +1,7 @@
 package merchant_test
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
@@ -83,4 +84,27 @@ func TestOrigins_are_written_as_browsers_write_them(t *testing.T) {
 	require.Equal(t, secure, shopApp().Origins(false))
 	require.ElementsMatch(t, append(secure, "http://shop.example.com", "http://m.example.com:8443"), shopApp().Origins(true))
 	require.Equal(t, []string{"https://shop.example.com"}, merchant.App{RedirectURLs: []string{"https://Shop.example.com:443/x"}}.Origins(false))
+}
+
+// Whatever comes in: what is let through begins, letter by letter, with what is
+// allowed, and holds nothing that a browser reads in another way.
+func FuzzMayReturnTo(f *testing.F) {
+	for _, seed := range []string{
+		"https://shop.example.com/buy/", "https://shop.example.com:443/buy/x?y", "https://SHOP.example.com/%62uy/", "https://shop.example.com@evil.example/buy/", "https://shop.example.com/buy/..;/x",
+		"https:\\\\shop.example.com/buy/", "//shop.example.com/buy/", "https://shop.example.com/buy/%2e%2e/", "https://shop.example.com/buy/?a=%0d%0a", "https://[::1]/buy/", "https://shop.example.com/buy/@x", "http://127.0.0.1:8090",
+	} {
+		f.Add(seed)
+	}
+	allowed := regexp.MustCompile(`^((?i)https://shop\.example\.com(:443)?)/(?-i)([bB]|%[46]2)|^(?i)https://shop\.example\.com(:443)?/(p|%70)|^(?i)http://127\.0\.0\.1:8090([/?]|$)|^(?i)https://open\.example\.com:8443([/?]|$)`)
+	f.Fuzz(func(t *testing.T, address string) {
+		if shopApp().MayReturnTo(address) != nil {
+			return
+		}
+		require.Regexp(t, allowed, address)
+		require.NotRegexp(t, `[\x00-\x20\x7f-\x{10FFFF}\\#"<>]`, address)
+		path, _, _ := strings.Cut(address, "?")
+		require.NotContains(t, path[len("https://"):], "/../")
+		authority, _, _ := strings.Cut(strings.SplitN(path, "://", 2)[1], "/")
+		require.NotContains(t, authority, "@", "no user name")
+	})
 }

@@ -52,8 +52,14 @@ func (p push) keys() wechat.PushKeys {
 	return wechat.PushKeys{AppID: p.AppID, Token: p.secrets.MessageToken, AESKeys: p.secrets.MessageAESKeys}
 }
 
+// answerWithin is less than the edge waits (4.5 s), which is less than WeChat does
+// (5 s): what comes later reaches nobody.
+const answerWithin = 4 * time.Second
+
 // Answer answers the edge: with what WeChat is to be told, or why not.
 func (s *Service) Answer(ctx context.Context, raw []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
 	begun := s.Now()
 	line := []slog.Attr{}
 	var r reply

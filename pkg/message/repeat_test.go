@@ -134,3 +134,25 @@ func TestAnswer_reaches_the_edge_over_the_broker(t *testing.T) {
 	}, soon, often)
 	s.published(1)
 }
+
+// hurried is a memory that is asked how long it may take.
+type hurried struct {
+	message.Memory
+
+	within time.Duration
+}
+
+func (h *hurried) MessageSeen(ctx context.Context, _ pay.AppID, _ string) (bool, error) {
+	deadline, _ := ctx.Deadline()
+	h.within = time.Until(deadline)
+	return false, context.DeadlineExceeded
+}
+
+func TestAnswer_gives_up_before_the_edge_does(t *testing.T) {
+	t.Parallel()
+	memory := &hurried{}
+	s := setup(t, func(o *message.Options) { o.Memory = memory })
+	require.Equal(t, answered{status: 503, code: "FEN-5002"}, s.ask(s.plain(textMessage("1", "hello"))))
+	require.LessOrEqual(t, memory.within, 4*time.Second)
+	s.published(0)
+}

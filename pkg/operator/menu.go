@@ -14,6 +14,7 @@ import (
 const (
 	menuGet    = "get"
 	menuSet    = "set"
+	menuCheck  = "check" // against WeChat's limits; nothing is changed
 	menuRemove = "rm"
 )
 
@@ -60,6 +61,10 @@ func (a *API) setMenu(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	q := menuQuestion{AppID: appid, Act: menuSet, Menu: f.object("menu"), Actor: c.actor(), Why: f.reason()}
+	var dry bool
+	if f.take("dry_run", "true or false", &dry); dry {
+		q.Act = menuCheck
+	}
 	if err := f.done(); err != nil {
 		return err
 	}

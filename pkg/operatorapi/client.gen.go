@@ -1720,6 +1720,9 @@ type RemoveMenuJSONBody struct {
 
 // SetMenuJSONBody defines parameters for SetMenu.
 type SetMenuJSONBody struct {
+	// DryRun true: hold the menu against the limits, and change nothing
+	DryRun *bool `json:"dry_run,omitempty"`
+
 	// Menu as WeChat documents it: {button: [...]}
 	Menu map[string]interface{} `json:"menu"`
 

@@ -156,7 +156,7 @@ func TestCashier(t *testing.T) {
 	w.labelled(t)
 	w.keep(t, "order-not-paid")
 
-	require.Equal(t, []string{"Orders", "Faults", "Pay 2.50 yuan"}, w.tabTo(t, "Pay 2.50 yuan"))
+	require.Equal(t, []string{"Orders", "Faults", "Inside WeChat", "Pay 2.50 yuan"}, w.tabTo(t, "Pay 2.50 yuan"))
 	w.press(t, kb.Enter, `.state.paid`)
 	require.Equal(t, "paid", ask[string](t, w, `document.querySelector("h1 .state").innerText`))
 	require.Len(t, b.simulator.Ledger().Payments, 1)

@@ -238,6 +238,7 @@ type merchantFile struct {
 	CertificateFile        string `json:"certificate_file"`
 	CAFile                 string `json:"ca_file"`
 	ShopURL                string `json:"shop_url,omitempty"`
+	FrontURL               string `json:"front_url,omitempty"`
 	SessionKeyFile         string `json:"session_key_file,omitempty"`
 	SessionPublicKeyFile   string `json:"session_public_key_file,omitempty"`
 
@@ -249,7 +250,7 @@ func writeMerchantFile(dir string, m Merchant) error {
 		Mchid: m.Mchid, Appid: m.Appid, MerchantSerial: m.Serial, PrivateKeyFile: merchantKeyFile,
 		APIv3Key: m.APIv3Key, APIv2Key: m.APIv2Key, APIKey: m.APIKey,
 		WechatpayPublicKeyID: m.PublicKeyID, WechatpayPublicKeyFile: wechatpayPubFile,
-		CertificateFile: merchantCertFile, CAFile: caFile, ShopURL: m.ShopURL, Apps: appsOf(m),
+		CertificateFile: merchantCertFile, CAFile: caFile, ShopURL: m.ShopURL, FrontURL: m.FrontURL, Apps: appsOf(m),
 	}
 	if m.SessionKey != nil {
 		file.SessionKeyFile, file.SessionPublicKeyFile = sessionKeyFile, sessionPublicFile

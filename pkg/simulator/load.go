@@ -21,7 +21,7 @@ func Load(dir string) (Merchant, error) {
 	}
 	m := Merchant{
 		Mchid: file.Mchid, Appid: file.Appid, Serial: file.MerchantSerial, PublicKeyID: file.WechatpayPublicKeyID,
-		APIv3Key: file.APIv3Key, APIv2Key: file.APIv2Key, APIKey: file.APIKey, ShopURL: file.ShopURL, Apps: loadApps(file.Apps),
+		APIv3Key: file.APIv3Key, APIv2Key: file.APIv2Key, APIKey: file.APIKey, ShopURL: file.ShopURL, FrontURL: file.FrontURL, Apps: loadApps(file.Apps),
 	}
 	if err := m.loadKeys(dir, file.PrivateKeyFile); err != nil {
 		return Merchant{}, fmt.Errorf("load keys: %w", err)

@@ -24,8 +24,9 @@ type Merchant struct {
 	// Apps are the merchant's appids, Appid's among them. A merchant that was made
 	// before the stand-in had a WeChat side has none.
 	Apps []App
-	// ShopURL is where the shop's pages are.
-	ShopURL string
+	// ShopURL is where the shop's pages are, FrontURL where buyers reach the payment
+	// system: messages go there.
+	ShopURL, FrontURL string
 	// SessionKey signs the sessions of buyers at the payment system.
 	SessionKey ed25519.PrivateKey
 

@@ -101,7 +101,7 @@ func requireSecretFiles(t *testing.T, dir string) {
 	require.NoError(t, err)
 	var fields map[string]any
 	require.NoError(t, json.Unmarshal(text, &fields))
-	require.Len(t, fields, 15)
+	require.Len(t, fields, 16)
 	file := map[string]string{}
 	for name, value := range fields {
 		file[name], _ = value.(string)

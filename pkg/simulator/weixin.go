@@ -25,7 +25,7 @@ func (s *Simulator) Weixin() *weixin.Platform { return s.weixin }
 func (s *Simulator) openWeixin(o Options) error {
 	var err error
 	s.weixin, err = weixin.New(weixin.Options{
-		Apps: o.Merchant.Apps, ShopURL: o.Merchant.ShopURL, Cashier: cashier{s},
+		Apps: o.Merchant.Apps, ShopURL: o.Merchant.ShopURL, FrontURL: o.Merchant.FrontURL, Cashier: cashier{s},
 		Now: o.Now, Rand: o.Rand, Logger: o.Logger, Speed: o.Speed, QR: qrSVG,
 	})
 	if err != nil {
@@ -51,7 +51,7 @@ func (m Merchant) app(appid string) (App, bool) {
 // withDomains lets logins lead back to the front door, and the shop's pages use the
 // JS-SDK.
 func (m Merchant) withDomains(frontURL, shopURL string) Merchant {
-	m.ShopURL, m.Apps = shopURL, slices.Clone(m.Apps)
+	m.ShopURL, m.FrontURL, m.Apps = shopURL, frontURL, slices.Clone(m.Apps)
 	for i := range m.Apps {
 		m.Apps[i].OAuthDomains = withHost(m.Apps[i].OAuthDomains, frontURL)
 		m.Apps[i].JSDomains = withHost(m.Apps[i].JSDomains, shopURL)

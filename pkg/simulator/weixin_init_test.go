@@ -60,7 +60,7 @@ func TestLoad_takes_a_merchant_without_apps(t *testing.T) {
 	require.NoError(t, err)
 	var fields map[string]any
 	require.NoError(t, json.Unmarshal(text, &fields))
-	for _, name := range []string{"apps", "shop_url", "session_key_file", "session_public_key_file"} {
+	for _, name := range []string{"apps", "shop_url", "front_url", "session_key_file", "session_public_key_file"} {
 		delete(fields, name)
 	}
 	text, err = json.Marshal(fields)

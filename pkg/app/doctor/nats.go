@@ -110,7 +110,7 @@ func greeted(ctx context.Context, u *url.URL) error {
 	return nil
 }
 
-// natsUser connects as one user. The front door is not open in this version,
+// natsUser connects as one user. A front door that is not open needs no password,
 // and a user whose password is not on this machine cannot be looked at.
 func (d *doctor) natsUser(ctx context.Context, c config.Config, user string) []outcome {
 	password := c.NATSPassword(user)

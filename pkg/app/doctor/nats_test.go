@@ -148,8 +148,7 @@ func TestNATS_that_forgets_or_drifted_is_found(t *testing.T) {
 	f.is(doctor.Fail, "nats.verdict", "", "ingest takes no traffic: sync_interval is 2m")
 
 	delete(s.env, "FENFLOW_NATS_MONITOR_URLS")
-	s.edit("monitor_urls:", "monitor_urls: [] #")
-	s.edit("        - http", "#")
+	s.edit("monitor_urls:\n        - http", "monitor_urls: [] #")
 	s.broker().some(doctor.Fail, "nats.durability", "nats.monitor_urls is empty")
 }
 

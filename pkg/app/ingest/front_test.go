@@ -30,8 +30,15 @@ func (s *stage) sessionOf(m pay.MchID) string {
 	return token
 }
 
+// opened is what the front door answered, but for the body.
+type opened struct {
+	StatusCode int
+	Header     http.Header
+	cookies    []*http.Cookie
+}
+
 // knock asks the front door and follows no redirect.
-func (s *stage) knock(method, path, body string, headers ...string) (*http.Response, string) {
+func (s *stage) knock(method, path, body string, headers ...string) (opened, string) {
 	r, err := http.NewRequestWithContext(s.t.Context(), method, "http://"+s.front+path, strings.NewReader(body))
 	require.NoError(s.t, err)
 	r.Header.Set("Content-Type", "application/json")
@@ -44,7 +51,7 @@ func (s *stage) knock(method, path, body string, headers ...string) (*http.Respo
 	defer func() { _ = answer.Body.Close() }()
 	raw, err := io.ReadAll(answer.Body)
 	require.NoError(s.t, err)
-	return answer, string(raw)
+	return opened{answer.StatusCode, answer.Header, answer.Cookies()}, string(raw)
 }
 
 // answering has the worker's side answer, once it is known there.
@@ -72,7 +79,7 @@ func TestFront_takes_a_buyer_to_WeChat_and_back_over_the_bus(t *testing.T) {
 	require.Equal(t, "open.weixin.qq.com", at.Host)
 	require.Equal(t, "https://pay.example.com/wx/oauth/"+official+"/callback", at.Query().Get("redirect_uri"))
 	callback := "/wx/oauth/" + official + "/callback?code=" + pageCode + "&state=" + at.Query().Get("state")
-	cookie := away.Cookies()[0].Name + "=" + away.Cookies()[0].Value
+	cookie := away.cookies[0].Name + "=" + away.cookies[0].Value
 
 	stranger, page := s.knock(http.MethodGet, callback, "")
 	require.Equal(t, http.StatusBadRequest, stranger.StatusCode)
@@ -80,7 +87,7 @@ func TestFront_takes_a_buyer_to_WeChat_and_back_over_the_bus(t *testing.T) {
 	back, _ := s.knock(http.MethodGet, callback, "", "Cookie", cookie)
 	require.Equal(t, http.StatusFound, back.StatusCode)
 	require.Equal(t, "https://shop.example.com/buy/tea?ticket="+aTicket, back.Header.Get("Location"))
-	require.Negative(t, back.Cookies()[0].MaxAge)
+	require.Negative(t, back.cookies[0].MaxAge)
 	done, body := s.knock(http.MethodPost, "/wx/login/"+official, `{"ticket":"`+aTicket+`","verifier":"`+strings.Repeat("v", 43)+`"}`, "Origin", "https://shop.example.com")
 	require.Equal(t, http.StatusOK, done.StatusCode, body)
 	require.Equal(t, "https://shop.example.com", done.Header.Get("Access-Control-Allow-Origin"))

@@ -240,7 +240,7 @@ func TestWorker_reads_a_changed_configuration_without_a_restart(t *testing.T) {
 	file := filepath.Join(w.dir, "fenflow.yaml")
 	text, err := os.ReadFile(file)
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(file, []byte(strings.ReplaceAll(string(text), w.merchant.Appid, "wx9999999999999999")), 0o600))
+	require.NoError(t, os.WriteFile(file, []byte(strings.ReplaceAll(string(text), "appid: "+w.merchant.Appid, "appid: wx9999999999999999")), 0o600))
 	r.reload <- struct{}{}
 	require.Eventually(t, func() bool { return strings.Contains(r.logs.String(), "merchants changed") }, soon, often)
 	require.NotContains(t, order("T00000002"), "is not one of merchant")

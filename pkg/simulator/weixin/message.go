@@ -45,6 +45,7 @@ func (m *Message) setDefaults(p *Platform) error {
 	set(&m.Key, "current")
 	set(&m.Format, "xml")
 	set(&m.Type, "text")
+	set(&m.ToURL, p.messageURL(m.Appid))
 	if m.CreateTime == 0 {
 		m.CreateTime = p.now().Unix()
 	}
@@ -57,6 +58,14 @@ func (m *Message) setDefaults(p *Platform) error {
 		return err
 	}
 	return nil
+}
+
+// messageURL is where fenflow takes an app's messages.
+func (p *Platform) messageURL(appid string) string {
+	if p.frontURL == "" {
+		return ""
+	}
+	return strings.TrimRight(p.frontURL, "/") + "/wx/message/" + appid
 }
 
 func (m *Message) check(p *Platform) (App, error) {

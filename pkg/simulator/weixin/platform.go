@@ -16,6 +16,8 @@ type Options struct {
 	Apps []App
 	// ShopURL is what the page "inside WeChat" opens unless told otherwise.
 	ShopURL string
+	// FrontURL is where fenflow's front door is: messages without an address go there.
+	FrontURL string
 	// Cashier is the pay side. Nil: nobody can pay.
 	Cashier Cashier
 	Now     func() time.Time
@@ -31,16 +33,17 @@ type Options struct {
 
 // Platform is WeChat for a handful of appids and made-up people.
 type Platform struct {
-	apps    []App
-	shopURL string
-	cashier Cashier
-	now     func() time.Time
-	random  random
-	log     *slog.Logger
-	speed   float64
-	client  *http.Client
-	qr      func(text, label string) (template.HTML, error)
-	pages   *template.Template
+	apps     []App
+	shopURL  string
+	frontURL string
+	cashier  Cashier
+	now      func() time.Time
+	random   random
+	log      *slog.Logger
+	speed    float64
+	client   *http.Client
+	qr       func(text, label string) (template.HTML, error)
+	pages    *template.Template
 
 	mu      sync.Mutex
 	people  []Person
@@ -64,7 +67,7 @@ func New(o Options) (*Platform, error) {
 		return nil, err
 	}
 	p := &Platform{
-		apps: slices.Clone(o.Apps), shopURL: o.ShopURL, cashier: o.Cashier, now: o.Now, random: random{o.Rand}, log: o.Logger,
+		apps: slices.Clone(o.Apps), shopURL: o.ShopURL, frontURL: o.FrontURL, cashier: o.Cashier, now: o.Now, random: random{o.Rand}, log: o.Logger,
 		speed: o.Speed, client: o.HTTPClient, qr: o.QR, pages: pages,
 		openids: map[string]identity{}, codes: map[string]*code{}, grants: map[string]*grant{}, renews: map[string]*grant{},
 		tokens: map[string]*token{}, chains: map[chainName]*chain{}, tickets: map[string][]*ticket{}, menus: map[string]any{},

@@ -156,7 +156,11 @@ type messagePage struct {
 }
 
 func (p *Platform) pageMessages(w http.ResponseWriter, r *http.Request) {
-	p.showMessages(w, messagePage{Message: Message{ToURL: r.FormValue("to_url"), Content: "你好"}})
+	to, appid := r.FormValue("to_url"), p.firstOf(KindOfficialAccount).Appid
+	if to == "" {
+		to = p.messageURL(appid)
+	}
+	p.showMessages(w, messagePage{Message: Message{Appid: appid, ToURL: to, Mode: "aes", Content: "你好"}})
 }
 
 // pageSend sends what the form says: a text, or an event.
