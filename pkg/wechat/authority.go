@@ -88,12 +88,19 @@ func NewAuthority(o AuthorityOptions) (*Authority, error) {
 	}, nil
 }
 
-// Close waits for what is being fetched; nothing new begins.
+// Close waits for what this process is fetching; nothing new begins, and nobody
+// waits for other processes any more.
 func (a *Authority) Close() {
 	a.mu.Lock()
 	a.closed = true
 	a.mu.Unlock()
 	a.running.Wait()
+}
+
+func (a *Authority) ended() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.closed
 }
 
 // AccessToken is the app's access token; prefer Do, which replaces one that

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fenflow/fenflow/pkg/merchant"
 	"github.com/fenflow/fenflow/pkg/pay"
+	"github.com/fenflow/fenflow/pkg/problem"
 )
 
 // wish is what an acquisition wants: it ends when a row is enough; otherwise
@@ -45,10 +46,15 @@ func (a *Authority) once(ctx context.Context, at slot, what string, run func(con
 	}()
 	select {
 	case <-ctx.Done():
-		return "", ctx.Err()
+		return "", a.waitedFor(at, ctx.Err())
 	case r := <-result:
 		return merchant.Secret(r.held.Value), r.err
 	}
+}
+
+// waitedFor is told to who waited for a value in vain.
+func (a *Authority) waitedFor(at slot, cause error) error {
+	return &APIError{API: at.kind, Class: ClassRetry, Message: "it was not fetched in time", cause: cause}
 }
 
 type singleAnswer struct {
@@ -69,7 +75,8 @@ func (a *Authority) fetching(app App, at slot) func(context.Context) (held, erro
 }
 
 // acquire looks at the row, takes the lease or waits for its holder, until the
-// row is enough.
+// row is enough. An authority that ends waits for no other process: one that
+// died holds its lease for longer than a role may take to stop.
 func (a *Authority) acquire(ctx context.Context, at slot, w wish) (held, error) {
 	for {
 		h, err := a.read(ctx, at)
@@ -86,8 +93,11 @@ func (a *Authority) acquire(ctx context.Context, at slot, w wish) (held, error) 
 		if done || err != nil {
 			return h, err
 		}
+		if a.ended() {
+			return held{}, errClosed
+		}
 		if err := wait(ctx, waitStep); err != nil {
-			return held{}, fmt.Errorf("wait for the process that fetches the %s of %s: %w", at.kind, at.appid, err)
+			return held{}, a.waitedFor(at, err)
 		}
 	}
 }
@@ -108,7 +118,7 @@ func (a *Authority) tryAhead(ctx context.Context, app App, at slot) error {
 func (a *Authority) underLease(ctx context.Context, at slot, w wish) (held, bool, error) {
 	fence, ours, err := a.shelf.LeaseToken(ctx, at.appid, at.kind, a.newHolder(), a.now().UTC(), a.leaseOf(at))
 	if err != nil {
-		return held{}, false, fmt.Errorf("lease the %s of %s: %w", at.kind, at.appid, err)
+		return held{}, false, shelfAway("lease", at, err)
 	}
 	if !ours {
 		return held{}, false, nil
@@ -135,7 +145,7 @@ func (a *Authority) store(ctx context.Context, at slot, fence int64, h held) (he
 	}
 	stored, err := a.shelf.StoreToken(ctx, at.appid, at.kind, fence, a.sealer.Seal(at.appid, at.kind, plain), h.expiresAt)
 	if err != nil {
-		return held{}, false, fmt.Errorf("store the %s of %s: %w", at.kind, at.appid, err)
+		return held{}, false, shelfAway("store", at, err)
 	}
 	if stored {
 		a.remember(at, h)
@@ -165,7 +175,7 @@ func (a *Authority) leaseOf(at slot) time.Duration {
 func (a *Authority) read(ctx context.Context, at slot) (held, error) {
 	row, ok, err := a.shelf.Token(ctx, at.appid, at.kind)
 	if err != nil {
-		return held{}, fmt.Errorf("read the %s of %s: %w", at.kind, at.appid, err)
+		return held{}, shelfAway("read", at, err)
 	}
 	if !ok {
 		return held{}, nil
@@ -175,6 +185,12 @@ func (a *Authority) read(ctx context.Context, at slot) (held, error) {
 		a.remember(at, h)
 	}
 	return h, nil
+}
+
+// shelfAway gives an error of the shelf its kind: every caller meets it, and none
+// of them knows the shelf.
+func shelfAway(step string, at slot, err error) error {
+	return problem.Wrap(problem.DatabaseUnavailable, fmt.Errorf("%s the %s of %s: %w", step, at.kind, at.appid, err), "the app's tokens are out of reach")
 }
 
 func (a *Authority) open(at slot, row pay.SealedToken) (held, bool) {
