@@ -3,7 +3,6 @@ package wechat
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -19,8 +18,19 @@ type wish struct {
 	fetch  func(ctx context.Context, h held, fence int64) (shelved, time.Time, error)
 }
 
+// unfetched is told to who goes away before a value is there: the caller gave up, the
+// process that fetches has died, or this one ends. Who comes again may get it.
+func unfetched(what, why string, cause error) error {
+	return &APIError{API: what, Class: ClassRetry, Message: why, cause: cause}
+}
+
 // errClosed is told to who asks an authority that has ended.
-var errClosed = errors.New("the token authority is closed")
+var errClosed = unfetched("token authority", "this worker stops", nil)
+
+// shelfFailed says that the database, and not WeChat, is to blame.
+func shelfFailed(step string, at slot, err error) error {
+	return problem.Wrap(problem.DatabaseUnavailable, fmt.Errorf("%s the %s of %s: %w", step, at.kind, at.appid, err), "")
+}
 
 // once runs one acquisition for all callers of this process that want the same.
 // A caller that gives up does not stop it for the others.
@@ -46,15 +56,10 @@ func (a *Authority) once(ctx context.Context, at slot, what string, run func(con
 	}()
 	select {
 	case <-ctx.Done():
-		return "", a.waitedFor(at, ctx.Err())
+		return "", unfetched(at.kind, "it is still being fetched", ctx.Err())
 	case r := <-result:
 		return merchant.Secret(r.held.Value), r.err
 	}
-}
-
-// waitedFor is told to who waited for a value in vain.
-func (a *Authority) waitedFor(at slot, cause error) error {
-	return &APIError{API: at.kind, Class: ClassRetry, Message: "it was not fetched in time", cause: cause}
 }
 
 type singleAnswer struct {
@@ -79,6 +84,9 @@ func (a *Authority) fetching(app App, at slot) func(context.Context) (held, erro
 // died holds its lease for longer than a role may take to stop.
 func (a *Authority) acquire(ctx context.Context, at slot, w wish) (held, error) {
 	for {
+		if a.ended() {
+			return held{}, errClosed
+		}
 		h, err := a.read(ctx, at)
 		if err != nil {
 			return held{}, err
@@ -93,11 +101,8 @@ func (a *Authority) acquire(ctx context.Context, at slot, w wish) (held, error) 
 		if done || err != nil {
 			return h, err
 		}
-		if a.ended() {
-			return held{}, errClosed
-		}
 		if err := wait(ctx, waitStep); err != nil {
-			return held{}, a.waitedFor(at, err)
+			return held{}, unfetched(at.kind, "the process that fetches it has not ended", err)
 		}
 	}
 }
@@ -118,7 +123,7 @@ func (a *Authority) tryAhead(ctx context.Context, app App, at slot) error {
 func (a *Authority) underLease(ctx context.Context, at slot, w wish) (held, bool, error) {
 	fence, ours, err := a.shelf.LeaseToken(ctx, at.appid, at.kind, a.newHolder(), a.now().UTC(), a.leaseOf(at))
 	if err != nil {
-		return held{}, false, shelfAway("lease", at, err)
+		return held{}, false, shelfFailed("lease", at, err)
 	}
 	if !ours {
 		return held{}, false, nil
@@ -145,7 +150,7 @@ func (a *Authority) store(ctx context.Context, at slot, fence int64, h held) (he
 	}
 	stored, err := a.shelf.StoreToken(ctx, at.appid, at.kind, fence, a.sealer.Seal(at.appid, at.kind, plain), h.expiresAt)
 	if err != nil {
-		return held{}, false, shelfAway("store", at, err)
+		return held{}, false, shelfFailed("store", at, err)
 	}
 	if stored {
 		a.remember(at, h)
@@ -175,7 +180,7 @@ func (a *Authority) leaseOf(at slot) time.Duration {
 func (a *Authority) read(ctx context.Context, at slot) (held, error) {
 	row, ok, err := a.shelf.Token(ctx, at.appid, at.kind)
 	if err != nil {
-		return held{}, shelfAway("read", at, err)
+		return held{}, shelfFailed("read", at, err)
 	}
 	if !ok {
 		return held{}, nil
@@ -185,12 +190,6 @@ func (a *Authority) read(ctx context.Context, at slot) (held, error) {
 		a.remember(at, h)
 	}
 	return h, nil
-}
-
-// shelfAway gives an error of the shelf its kind: every caller meets it, and none
-// of them knows the shelf.
-func shelfAway(step string, at slot, err error) error {
-	return problem.Wrap(problem.DatabaseUnavailable, fmt.Errorf("%s the %s of %s: %w", step, at.kind, at.appid, err), "the app's tokens are out of reach")
 }
 
 func (a *Authority) open(at slot, row pay.SealedToken) (held, bool) {

@@ -13,9 +13,6 @@ func Problem(err error) error {
 	if errors.As(err, &rejected) {
 		return problem.Wrap(problem.NotFromWeChat, err, rejected.Detail)
 	}
-	if errors.Is(err, errClosed) {
-		return problem.Wrap(problem.NoWorker, err, "this worker is stopping")
-	}
 	switch ClassOf(err) {
 	case "":
 		return err

@@ -24,7 +24,6 @@ func TestProblem_tells_every_class_to_whoever_asked(t *testing.T) {
 	rejected := Problem(fmt.Errorf("open: %w", reject(RejectStale, "too old")))
 	require.Equal(t, problem.NotFromWeChat, problem.KindOf(rejected))
 	require.Equal(t, "too old", problem.DocumentOf(rejected, "").Detail)
-	require.Equal(t, problem.NoWorker, problem.KindOf(Problem(fmt.Errorf("sign: %w", errClosed))), "another worker answers the next one")
 	plain := errors.New("plain")
 	require.Equal(t, plain, Problem(plain))
 	require.NoError(t, Problem(nil))
