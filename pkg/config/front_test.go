@@ -118,6 +118,7 @@ func TestFront_says_what_is_wrong(t *testing.T) {
 		"a return fragment":  {"https://shop.example.com/buy/", "https://shop.example.com/#x", "redirect_urls"},
 		"a return climb":     {"https://shop.example.com/buy/", "https://shop.example.com/../x", "redirect_urls"},
 		"a domain as an URL": {"js_domains: [shop.example.com]", "js_domains: [\"https://shop.example.com\"]", "js_domains"},
+		"an app of two":      {"public_url:", "  - {mchid: \"1900000110\", protocol: v2, api_v2_key_files: [v2.key], apps: [{appid: wx8888888888888888, kind: official_account}]}\npublic_url:", "which stands at merchants[1].apps[0], too"},
 		"a reply of nothing": {"{on: subscribe, text: hello}", "{on: subscribe}", "message_replies[0]"},
 		"a reply to nothing": {"{on: subscribe, text: hello}", "{text: hello}", "message_replies[0].on"},
 	} {
@@ -128,4 +129,29 @@ func TestFront_says_what_is_wrong(t *testing.T) {
 			require.ErrorContains(t, err, c.says)
 		})
 	}
+}
+
+func TestFront_a_key_that_was_taken_out_is_out_though_another_file_is_broken(t *testing.T) {
+	t.Parallel()
+	file := writeFront(t, func(s string) string { return strings.Replace(s, "[session.pub]", "[session.pub, next.pub]", 1) })
+	_, key, err := ed25519.GenerateKey(nil)
+	require.NoError(t, err)
+	_, public, err := merchant.SessionKeyPEM(key)
+	require.NoError(t, err)
+	next := filepath.Join(filepath.Dir(file), "next.pub")
+	require.NoError(t, os.WriteFile(next, public, 0o600))
+	w := watch(t, filepath.Dir(file), config.RoleWorker, config.WatchOptions{})
+	require.Len(t, w.Current().SessionKeys, 2)
+
+	require.NoError(t, os.WriteFile(next, []byte("broken"), 0o600))
+	_, err = w.Look()
+	require.ErrorContains(t, err, "next.pub")
+	require.Len(t, w.Current().SessionKeys, 2, "a broken file takes no key out of use")
+
+	require.NoError(t, os.WriteFile(next, public, 0o600))
+	replaceInFile(t, file, "session.pub, next.pub", "next.pub")
+	require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(file), "app.secret"), nil, 0o600))
+	_, err = w.Look()
+	require.ErrorContains(t, err, "app.secret")
+	require.Len(t, w.Current().SessionKeys, 1, "what the operator takes out must be out at once")
 }

@@ -32,23 +32,35 @@ func (v *validator) front() {
 
 // frontApps checks what a front door cannot do without.
 func (v *validator) frontApps(f Front) {
-	owners := map[string]string{}
+	places := map[string][]string{} // where each appid stands
+	for i, e := range v.config.Entries {
+		for n, a := range e.Apps {
+			places[a.AppID] = append(places[a.AppID], fmt.Sprintf("merchants[%d].apps[%d]", i, n))
+		}
+	}
 	for i, e := range v.config.Entries {
 		for n, a := range e.Apps {
 			at := fmt.Sprintf("merchants[%d].apps[%d]", i, n)
 			v.app(at, a)
-			if a.SecretFile == "" {
-				continue
-			}
-			if first, twice := owners[a.AppID]; twice {
-				v.fail(at+".secret_file", "belongs to appid %s, which has one at %s already: buyers log in at one merchant for each app", a.AppID, first)
-			}
-			owners[a.AppID] = at
-			if f.SessionKeyFile == "" {
+			v.oneOwner(at, a, places[a.AppID])
+			if a.SecretFile != "" && f.SessionKeyFile == "" {
 				v.fail("front.session_key_file", "is not set: buyers who log in at appid %s need sessions; make a key with `fenflow key session`", a.AppID)
 			}
 		}
 	}
+}
+
+// oneOwner: buyers and WeChat name the app and nothing else.
+func (v *validator) oneOwner(at string, a AppEntry, places []string) {
+	if len(places) == 1 || a.SecretFile == "" && a.MessageTokenFile == "" {
+		return
+	}
+	setting := at + ".secret_file"
+	if a.SecretFile == "" {
+		setting = at + ".message_token_file"
+	}
+	others := slices.DeleteFunc(slices.Clone(places), func(place string) bool { return place == at })
+	v.fail(setting, "belongs to appid %s, which stands at %s, too: an app whose buyers log in, or send messages, is one merchant's, and listed once", a.AppID, strings.Join(others, " and "))
 }
 
 func (v *validator) app(at string, a AppEntry) {

@@ -119,6 +119,9 @@ func (w *Watcher) Look() (Snapshot, error) {
 	if next.Directory == nil {
 		return before, fmt.Errorf("reload merchants: %w", err)
 	}
+	if len(next.SessionKeys) < len(c.Front.SessionPublicKeyFiles) { // one of them is broken now
+		next.SessionKeys = before.SessionKeys
+	}
 	next.keep(before, err != nil)
 	next.Changed = changes(before, next)
 	w.current.Store(&next)
@@ -133,13 +136,10 @@ func (o Options) withRole(r Role) Options {
 	return o
 }
 
-// keep carries over what must outlive a reload: the keys of sessions and of
-// merchants whose files are broken now, and the key rings, which hold platform certificates
+// keep carries over what must outlive a reload: the keys of merchants whose
+// files are broken now, and the key rings, which hold platform certificates
 // that were fetched since.
 func (s *Snapshot) keep(before Snapshot, failed bool) {
-	if failed && len(s.SessionKeys) < len(before.SessionKeys) {
-		s.SessionKeys = before.SessionKeys
-	}
 	for _, m := range s.Directory.All() {
 		id := m.MchID
 		if failed && len(s.PublicKeys[id]) < len(before.PublicKeys[id]) {

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/go-chi/chi/v5"
 
@@ -30,7 +29,7 @@ func (h *Handler) handle(one route) http.HandlerFunc {
 		}
 		took := h.Now().Sub(began)
 		h.Metrics.requested(one.path, recorded.Status, took)
-		h.log(r, one.path, recorded, took, err)
+		recorded.Tell(h.Logger, "front", r, one.path, took, err)
 	}
 }
 
@@ -79,22 +78,6 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error, html
 		return
 	}
 	httpedge.WriteProblem(w, err, r.URL.EscapedPath())
-}
-
-// log leaves out the query, which holds codes and tickets.
-func (h *Handler) log(r *http.Request, path string, answer *httpedge.Recorder, took time.Duration, err error) {
-	level := slog.LevelInfo
-	if answer.Status >= http.StatusInternalServerError {
-		level = slog.LevelError
-	}
-	line := append([]slog.Attr{
-		slog.String("route", path), slog.String("method", httpedge.Clip(r.Method, 16)), slog.Int("status", answer.Status),
-		slog.Duration("took", took), slog.String("remote", r.RemoteAddr),
-	}, answer.Notes...)
-	if err != nil {
-		line = append(line, slog.String("error", err.Error()))
-	}
-	h.Logger.LogAttrs(r.Context(), level, "front", line...)
 }
 
 // app finds the app that an address names, and whose it is.

@@ -49,6 +49,8 @@ func TestSchema_holds_for_answers_and_refusals(t *testing.T) {
 		{"POST", "/wx/orders/order-0001/check", "", own, 202},
 		{"POST", "/wx/orders/order-0001/pay", `{"redirect_url":"https://www.example.com/"}`, `{"client":"h5","h5":{"url":"https://wx.tenpay.com/x"}}`, 200},
 		{"POST", "/wx/message/" + official, "<xml/>", `{"content_type":"text/plain","body":"success"}`, 200},
+		{"POST", "/wx/message/" + official, "<xml/>", `{"content_type":"application/xml; charset=utf-8","body":"<xml></xml>"}`, 200},
+		{"POST", "/wx/message/" + official, "<xml/>", `{"content_type":"application/json; charset=utf-8","body":"{}"}`, 200},
 		{"GET", "/wx/message/" + official + "?echostr=1", "", `{"content_type":"text/plain","body":"1"}`, 200},
 		{"GET", "/" + verifyTxt, "", "", 200},
 	} {

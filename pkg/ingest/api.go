@@ -117,21 +117,6 @@ func (h *APIHandler) handle(route string, next func(http.ResponseWriter, *http.R
 		}
 		took := h.Now().Sub(began)
 		h.Metrics.requested(route, recorded.Status, took)
-		h.log(r, route, recorded, took, err)
+		recorded.Tell(h.Logger, "api", r, route, took, err)
 	}
-}
-
-func (h *APIHandler) log(r *http.Request, route string, answer *httpedge.Recorder, took time.Duration, err error) {
-	level := slog.LevelInfo
-	if answer.Status >= http.StatusInternalServerError {
-		level = slog.LevelError
-	}
-	line := append([]slog.Attr{
-		slog.String("route", route), slog.String("method", httpedge.Clip(r.Method, 16)), slog.Int("status", answer.Status),
-		slog.Duration("took", took), slog.String("remote", r.RemoteAddr),
-	}, answer.Notes...)
-	if err != nil {
-		line = append(line, slog.String("error", err.Error()))
-	}
-	h.Logger.LogAttrs(r.Context(), level, "api", line...)
 }

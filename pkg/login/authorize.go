@@ -16,8 +16,13 @@ import (
 	"github.com/fenflow/fenflow/pkg/wechat"
 )
 
-// ticketLife is ample for one redirect and one request.
-const ticketLife = 60 * time.Second
+const (
+	// ticketLife is ample for one redirect and one request.
+	ticketLife = 60 * time.Second
+	// profileWithin is little of the 8 s that the edge waits: by then the code is
+	// spent, and a login without a name is better than none.
+	profileWithin = 2 * time.Second
+)
 
 // challengeShape: SHA-256 in base64url without padding (RFC 7636, S256).
 var challengeShape = regexp.MustCompile(`^[0-9A-Za-z_-]{43}$`)
@@ -93,7 +98,9 @@ func (s *Service) byCode(ctx context.Context, app App, code string) (pay.Buyer, 
 // addProfile does without, should WeChat not answer: the code is spent, and a
 // profile can be fetched later.
 func (s *Service) addProfile(ctx context.Context, app App, grant wechat.OAuthGrant, arrival *pay.Arrival) {
-	p, err := s.WeChat.UserInfo(ctx, grant.AccessToken, grant.OpenID)
+	within, cancel := context.WithTimeout(ctx, profileWithin)
+	defer cancel()
+	p, err := s.WeChat.UserInfo(within, grant.AccessToken, grant.OpenID)
 	if err == nil {
 		err = addProfile(arrival, p)
 	}

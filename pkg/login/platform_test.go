@@ -33,6 +33,7 @@ type platform struct {
 	valid     map[string]bool   // access tokens of buyers
 	broken    map[string]answer // by path: said instead of anything else
 	calls     map[string]int
+	silent    string // a path that is never answered
 }
 
 func newPlatform(t *testing.T) (*platform, string) {
@@ -47,6 +48,13 @@ func newPlatform(t *testing.T) (*platform, string) {
 }
 
 func (p *platform) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.mu.Lock()
+	silent := p.silent == r.URL.Path
+	p.mu.Unlock()
+	if silent {
+		<-r.Context().Done()
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.calls[r.URL.Path]++

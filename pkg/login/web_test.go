@@ -1,6 +1,8 @@
 package login_test
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -39,6 +41,21 @@ func TestWebLogin_ends_in_an_account_and_a_session(t *testing.T) {
 
 	s.grants("qr", "open-on-site", "snsapi_login", answer{"unionid": union})
 	require.Equal(t, claims.AccountID, s.onWeb(site, "qr").AccountID, "the same unionid is the same buyer; a profile that is not told stops nobody")
+}
+
+func TestWebLogin_does_not_wait_for_a_profile_until_the_edge_has_given_up(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	s.grants("consented", "open-1", "snsapi_userinfo", nil)
+	s.set(func(p *platform) { p.silent = "/sns/userinfo" })
+	within, cancel := context.WithTimeout(t.Context(), 4500*time.Millisecond) // a call of WeChat's may take 5 s
+	defer cancel()
+	raw, err := json.Marshal(answer{"appid": account, "code": "consented", "challenge": challenge})
+	require.NoError(t, err)
+	answered, err := s.service.Authorize(within, raw)
+	require.NoError(t, err)
+	_, err = problem.ReadAnswer(answered)
+	require.NoError(t, err, "the code is spent: the login must not be lost for a name")
 }
 
 func TestWebLogin_spends_a_ticket_once_within_its_minute_for_its_own_page(t *testing.T) {

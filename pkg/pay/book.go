@@ -262,8 +262,8 @@ func (b *Book) applyPrepared(obs Observation) Change {
 		b.move(&c, obs, OrderAwaitingPayment, OrderCreated, "")
 		b.tell(&c, FactOrderPrepared, obs.ObservedAt)
 	case OrderAwaitingPayment:
-		if obs.Credential == b.Order.Credential {
-			return c
+		if obs.Credential == b.Order.Credential || obs.Credential.ExpiresAt.Before(b.Order.Credential.ExpiresAt) {
+			return c // the same, or one that a later call has put out of use
 		}
 		b.Order.Credential = obs.Credential
 		b.note(&c, b.entry(obs, "renewed", OrderAwaitingPayment, "a fresh credential"))

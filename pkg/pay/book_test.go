@@ -162,3 +162,22 @@ func TestBook_Apply_writes_a_history_without_gaps(t *testing.T) {
 	}
 	require.Equal(t, next-1, book.Order.Sequence)
 }
+
+// Two workers may renew at once, and a Native order's later code_url puts the earlier
+// one out of use, whichever is booked last.
+func TestBook_keeps_the_credential_of_the_later_call(t *testing.T) {
+	t.Parallel()
+	prepared := func(url string, until time.Time) pay.Observation {
+		obs := says(pay.ObservedPrepared)
+		obs.Credential = pay.Credential{CodeURL: url, ExpiresAt: until}
+		return obs
+	}
+	book, now := newBook(t), noon.Add(2*time.Hour)
+	for _, step := range []struct {
+		url, want string
+		until     time.Time
+	}{{"first", "first", now}, {"later", "later", now.Add(2 * time.Second)}, {"earlier", "later", now.Add(time.Second)}, {"renewed", "renewed", now.Add(time.Hour)}} {
+		book.Apply(prepared(step.url, step.until), pay.Policies{})
+		require.Equal(t, step.want, book.Order.Credential.CodeURL)
+	}
+}

@@ -88,12 +88,19 @@ func NewAuthority(o AuthorityOptions) (*Authority, error) {
 	}, nil
 }
 
-// Close waits for what is being fetched; nothing new begins.
+// Close waits for what this process is fetching; nothing new begins, and nobody
+// waits for other processes any more.
 func (a *Authority) Close() {
 	a.mu.Lock()
 	a.closed = true
 	a.mu.Unlock()
 	a.running.Wait()
+}
+
+func (a *Authority) ended() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.closed
 }
 
 // AccessToken is the app's access token; prefer Do, which replaces one that
@@ -128,10 +135,14 @@ func (a *Authority) Do(ctx context.Context, app App, call func(token merchant.Se
 // while a new one is fetched behind the caller's back.
 func (a *Authority) current(ctx context.Context, app App, kind string) (merchant.Secret, error) {
 	at := slot{app.ID, kind}
-	if h, ok := a.remembered(at); ok && h.expiresAt.Sub(a.now()) > refreshAhead {
-		return merchant.Secret(h.Value), nil
+	known, _ := a.remembered(at)
+	if known.validAt(a.now()) && known.expiresAt.Sub(a.now()) > refreshAhead {
+		return merchant.Secret(known.Value), nil
 	}
 	h, err := a.read(ctx, at)
+	if err != nil && known.validAt(a.now()) { // the database is away: this one is still good
+		return merchant.Secret(known.Value), nil //nolint:nilerr // there is a value
+	}
 	if err != nil {
 		return "", err
 	}

@@ -184,6 +184,18 @@ func TestFront_follows_new_session_keys_origins_and_files(t *testing.T) {
 	require.Equal(t, http.StatusOK, ready, answer)
 }
 
+// A broken key of buyers' sessions must not keep WeChat Pay's notifications out.
+func TestFront_that_can_verify_no_session_keeps_no_notification_out(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, func(o *setting) { o.session = "broken" })
+	s.prove() // and /readyz is well
+	answer, body := s.knock(http.MethodGet, "/wx/orders/x", "", "Authorization", "Bearer "+s.sessionOf(mchid))
+	require.Equal(t, http.StatusServiceUnavailable, answer.StatusCode)
+	require.Contains(t, body, "FEN-2015")
+	status, _ := s.post(rsaKeys().public, publicID, `{"id":"EV-1"}`)
+	require.Equal(t, http.StatusNoContent, status)
+}
+
 func TestFront_refuses_floods_of_headers_and_bodies(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)

@@ -108,8 +108,9 @@ func (b *syncBuffer) String() string {
 }
 
 type setting struct {
-	extra  string // lines under listen:
-	limits bus.Limits
+	extra   string // lines under listen:
+	limits  bus.Limits
+	session string // in the place of the public key of sessions
 }
 
 // newStage starts broker and edge. Streams and verdict are the test's to make.
@@ -126,6 +127,9 @@ func newStage(t *testing.T, change ...func(*setting)) *stage {
 	s.worker = s.connect("worker", o.limits)
 	s.writePublicKey(rsaKeys().public)
 	s.signer = s.writeSessionKey()
+	if o.session != "" {
+		s.write("session.pub", []byte(o.session))
+	}
 	s.writeConfig(o.extra, apiKey)
 	s.start()
 	return s

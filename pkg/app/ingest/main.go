@@ -150,11 +150,13 @@ func (r *role) apiHandler() *ingest.APIHandler {
 	})
 }
 
-// addChecks makes the role ready: from here on /readyz says what is missing.
+// addChecks makes the role ready: from here on /readyz says what is missing. That
+// sessions cannot be verified counts where nothing else is served: it must not
+// keep notifications out.
 func (r *role) addChecks() {
 	r.Health.Add("nats", func(context.Context) error { return r.connected() })
 	r.Health.Add("durability", func(context.Context) error { return r.gate.Open() })
-	if r.frontBus != nil {
+	if r.frontBus != nil && r.apiBus == nil && r.Config.Listen.Notify == "" {
 		r.Health.Add("sessions", func(context.Context) error { return checkSessionKeys(r.merchants.Current()) })
 	}
 	r.Health.Add("keys", func(context.Context) error { return ingest.CheckKeys(directory{r.merchants}, r.keys, time.Now()) })

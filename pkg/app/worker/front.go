@@ -4,13 +4,16 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
-	"errors"
+	"crypto/tls"
 	"fmt"
+	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/fenflow/fenflow/pkg/app/boot"
 	"github.com/fenflow/fenflow/pkg/bus"
+	"github.com/fenflow/fenflow/pkg/config"
 	"github.com/fenflow/fenflow/pkg/jsconfig"
 	"github.com/fenflow/fenflow/pkg/login"
 	"github.com/fenflow/fenflow/pkg/menu"
@@ -34,7 +37,7 @@ func newFront(env boot.Env, p parts, known *merchants, key ed25519.PrivateKey) (
 	if key == nil {
 		return nil, nil //nolint:nilnil // there is none, which is no fault
 	}
-	client, err := wechat.New(wechat.Options{BaseURL: env.Config.WeChat.BaseURL, HTTPClient: &http.Client{Transport: http.DefaultTransport}, Now: time.Now, Logger: env.Logger})
+	client, err := wechat.New(wechat.Options{BaseURL: env.Config.WeChat.BaseURL, HTTPClient: &http.Client{Transport: wayToWeChat()}, Now: time.Now, Logger: env.Logger})
 	if err != nil {
 		return nil, fmt.Errorf("make the client of WeChat: %w", err)
 	}
@@ -59,6 +62,33 @@ func newFront(env boot.Env, p parts, known *merchants, key ed25519.PrivateKey) (
 	return f, nil
 }
 
+// wayToWeChat keeps as many connections as logins are answered at the same time:
+// the default is two, and each login more would shake hands anew.
+func wayToWeChat() *http.Transport {
+	return &http.Transport{
+		Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{Timeout: 3 * time.Second}).DialContext, ForceAttemptHTTP2: true,
+		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, MaxIdleConnsPerHost: 64, IdleConnTimeout: 90 * time.Second,
+	}
+}
+
+// What is asked at the front door is answered before the edge gives up (8 s), and
+// what shops and operators ask about buyers and menus before they do; so a worker
+// that is told to stop (it has 25 s) waits for no call of WeChat's, and for no
+// database, in vain.
+const (
+	frontWithin = 7 * time.Second
+	actWithin   = 15 * time.Second
+)
+
+// within bounds what a handler may take.
+func within(span time.Duration, handle bus.Handler) bus.Handler {
+	return func(ctx context.Context, question []byte) ([]byte, error) {
+		ctx, cancel := context.WithTimeout(ctx, span)
+		defer cancel()
+		return handle(ctx, question)
+	}
+}
+
 // frontDoor is what the edge asks for buyers and for WeChat, as one service of NATS.
 func (w *worker) frontDoor() (bus.ServiceConfig, map[string]bus.Handler) {
 	handlers := map[string]bus.Handler{bus.RequestWeChatMessage: w.messages.Answer}
@@ -70,6 +100,9 @@ func (w *worker) frontDoor() (bus.ServiceConfig, map[string]bus.Handler) {
 		handlers[bus.RequestWeChatCheck] = w.commands.WeChatCheck
 		handlers[bus.RequestWeChatPay] = w.commands.WeChatPay
 	}
+	for subject, handle := range handlers {
+		handlers[subject] = within(frontWithin, handle)
+	}
 	return bus.ServiceConfig{Name: bus.ServiceWeChat, Version: w.env.Build.Version, Description: "Answers fenflow's front door: what takes an app's secrets."}, handlers
 }
 
@@ -77,15 +110,15 @@ func (w *worker) frontDoor() (bus.ServiceConfig, map[string]bus.Handler) {
 // on disk. Buyers may log in while books are recovered; their orders wait.
 func (w *worker) answerFront(begin func(string, func(context.Context) error)) {
 	begin("answer the front door", w.after(func(ctx context.Context) error {
-		config, handlers := w.frontDoor()
-		return w.parts.bus.ServeService(ctx, config, handlers)
+		service, handlers := w.frontDoor()
+		return w.parts.bus.ServeService(ctx, service, handlers)
 	}, w.proof.proven))
 	if w.front == nil {
 		return
 	}
 	begin("tokens of apps", w.front.keepTokens)
-	begin("answer reads of accounts", w.after(w.serve(bus.RequestReadAccount, w.front.login.ReadAccount), w.proof.proven))
-	begin("answer refreshed profiles", w.after(w.serve(bus.RequestActProfile, w.front.login.RefreshProfile), w.proof.proven))
+	begin("answer reads of accounts", w.after(w.serve(bus.RequestReadAccount, within(actWithin, w.front.login.ReadAccount)), w.proof.proven))
+	begin("answer refreshed profiles", w.after(w.serve(bus.RequestActProfile, within(actWithin, w.front.login.RefreshProfile)), w.proof.proven))
 	begin("answer operators about menus", w.after(w.serve(bus.RequestOperateMenu, w.front.menus.Answer), w.proof.proven))
 }
 
@@ -96,27 +129,29 @@ func (f *front) keepTokens(ctx context.Context) error {
 	return nil
 }
 
-// sessionKeys reads the key that signs, and the halves that sessions are verified
-// with: its own, and those of keys before it.
-func sessionKeys(env boot.Env) (ed25519.PrivateKey, []ed25519.PublicKey, error) {
-	key, err := env.Config.Front.SessionKey()
-	if key == nil || err != nil {
-		return nil, nil, err //nolint:wrapcheck // it names the file
-	}
-	verify, err := env.Config.Front.SessionPublicKeys()
-	own, is := key.Public().(ed25519.PublicKey)
-	if !is {
-		return nil, nil, errors.New("the session key has no Ed25519 public half")
-	}
-	return key, append([]ed25519.PublicKey{own}, verify...), err //nolint:wrapcheck // it names the file
+// buyers tells whose a session is: with the key that this worker signs with, and
+// those of the configuration in force. While the key changes, one worker signs
+// with the new one and the next still with the old one, and each takes both.
+type buyers struct {
+	own     ed25519.PublicKey // nil: no front door is served
+	watcher *config.Watcher
 }
 
-// buyers tells whose a session is.
-type buyers struct{ verifier *session.Verifier }
+func newBuyers(key ed25519.PrivateKey, watcher *config.Watcher) buyers {
+	b := buyers{watcher: watcher}
+	if key != nil {
+		b.own, _ = key.Public().(ed25519.PublicKey)
+	}
+	return b
+}
 
 // Verify answers for package command.
 func (b buyers) Verify(token string) (pay.Buyer, error) {
-	c, err := b.verifier.Verify(token)
+	keys := slices.Clone(b.watcher.Current().SessionKeys)
+	if b.own != nil {
+		keys = append(keys, b.own)
+	}
+	c, err := session.NewVerifier(keys, time.Now).Verify(token)
 	if err != nil {
 		return pay.Buyer{}, err //nolint:wrapcheck // it is the reason
 	}

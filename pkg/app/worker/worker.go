@@ -21,7 +21,6 @@ import (
 	"github.com/fenflow/fenflow/pkg/recovery"
 	"github.com/fenflow/fenflow/pkg/replay"
 	"github.com/fenflow/fenflow/pkg/reverify"
-	"github.com/fenflow/fenflow/pkg/session"
 	"github.com/fenflow/fenflow/pkg/settle"
 	"github.com/fenflow/fenflow/pkg/store"
 	"github.com/fenflow/fenflow/pkg/subscribers"
@@ -78,9 +77,9 @@ func Main(ctx context.Context, env boot.Env) error {
 
 func wire(env boot.Env, p parts, known *merchants) (*worker, error) {
 	w := &worker{env: env, parts: p, merchants: known}
-	key, verify, err := sessionKeys(env)
+	key, err := env.Config.Front.SessionKey()
 	if err != nil {
-		return nil, err
+		return nil, err //nolint:wrapcheck // it names the file
 	}
 	if w.front, err = newFront(env, p, known, key); err != nil {
 		return nil, err
@@ -97,7 +96,7 @@ func wire(env boot.Env, p parts, known *merchants) (*worker, error) {
 	w.letters = deadletter.New(p.settlement, w.settle, log)
 	w.commands = command.New(command.Options{
 		Books: p.commands, Merchants: known, Letters: w.letters, Relay: w.relay, Waker: &waker{queue: p.queue, log: log},
-		Sessions: buyers{session.NewVerifier(verify, time.Now)}, Buyers: p.commands,
+		Sessions: newBuyers(key, known.watcher), Buyers: p.commands,
 		Budgets:    budgets(env),
 		Quarantine: env.Config.Waits.UnknownQuarantine,
 		NotifyURL:  known.notifyURL, Retryable: store.Retryable, Now: time.Now, Nonce: rand.Text,
