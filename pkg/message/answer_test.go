@@ -61,22 +61,26 @@ func TestAnswer_publishes_a_message_with_all_there_is_to_it(t *testing.T) {
 	require.NotContains(t, s.log.String(), "你好")
 }
 
+// flipped has one character of its sealed part changed.
+func flipped(p push) push {
+	at := strings.Index(string(p.Body), "<Encrypt><![CDATA[") + 40
+	p.Body[at] ^= 1
+	return p
+}
+
+// resigned is signed by somebody who knows the token, and no AES key.
+func (s *stage) resigned(p push) push {
+	body := string(p.Body)
+	from := strings.Index(body, "<Encrypt><![CDATA[") + len("<Encrypt><![CDATA[")
+	encrypted := body[from : from+strings.Index(body[from:], "]]>")]
+	p.Query = s.query(token, "encrypt_type", "aes", "msg_signature", signature(token.Reveal(), "1772337600", "263014780", encrypted))
+	return p
+}
+
 func TestAnswer_refuses_what_is_not_WeChat_s(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	text := textMessage("1", "hello")
-	flip := func(p push) push { // one character of the sealed part
-		at := strings.Index(string(p.Body), "<Encrypt><![CDATA[") + 40
-		p.Body[at] ^= 1
-		return p
-	}
-	resign := func(p push) push { // whoever knows the token, and no AES key
-		body := string(p.Body)
-		from := strings.Index(body, "<Encrypt><![CDATA[") + len("<Encrypt><![CDATA[")
-		encrypted := body[from : from+strings.Index(body[from:], "]]>")]
-		p.Query = s.query(token, "encrypt_type", "aes", "msg_signature", signature(token.Reveal(), "1772337600", "263014780", encrypted))
-		return p
-	}
 	plainToSafe := s.plain(text)
 	plainToSafe.AppID = safeApp
 	downgraded := s.sealed(newKey, safeApp, text)
@@ -101,8 +105,8 @@ func TestAnswer_refuses_what_is_not_WeChat_s(t *testing.T) {
 		"plain text to an app with AES keys":   {plainToSafe, "FEN-4052"},
 		"plain text that says it is raw":       {downgraded, "FEN-4052"},
 		"plain text that says it is sealed":    {plainClaimsSealed, "FEN-4051"},
-		"a sealed part that was changed":       {flip(s.sealed(newKey, safeApp, text)), "FEN-4050"},
-		"changed and signed again":             {resign(flip(s.sealed(newKey, safeApp, text))), "FEN-4051"},
+		"a sealed part that was changed":       {flipped(s.sealed(newKey, safeApp, text)), "FEN-4050"},
+		"changed and signed again":             {s.resigned(flipped(s.sealed(newKey, safeApp, text))), "FEN-4051"},
 		"a sealed part without its signature":  {noSignature, "FEN-4050"},
 		"sealed with a key that is not ours":   {s.sealed(foreign, safeApp, text), "FEN-4051"},
 		"sealed for another app":               {s.sealed(newKey, plainApp, text), "FEN-4051"},

@@ -83,10 +83,11 @@ func TestEncodeEvents_writes_what_the_schemas_promise(t *testing.T) {
 	require.Len(t, seen, 11, "every fact was told")
 }
 
-// A reader of the examples may derive the ids: they are true ones.
+// A reader of the examples may derive the ids: they are true ones. (A message's is
+// no fact of the books; package message sees to it.)
 func TestEventIDs_of_the_examples(t *testing.T) {
 	t.Parallel()
-	examples, err := filepath.Glob(filepath.Join(eventSchemas, "*.example.json"))
+	examples, err := filepath.Glob(filepath.Join(eventSchemas, "[or]*.example.json"))
 	require.NoError(t, err)
 	require.Len(t, examples, 11)
 	for _, path := range examples {

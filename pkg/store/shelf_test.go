@@ -147,9 +147,9 @@ func TestDropOldTickets_drops_what_ran_out_a_bite_at_a_time(t *testing.T) {
 	b.ticket("d", "mine", noon.Add(time.Minute))
 	dropped, err := b.DropOldTickets(t.Context(), noon.Add(time.Second), 2)
 	require.NoError(t, err)
-	require.Equal(t, 2, dropped)
+	require.EqualValues(t, 2, dropped)
 	dropped, err = b.DropOldTickets(t.Context(), noon.Add(time.Second), 2)
 	require.NoError(t, err)
-	require.Equal(t, 1, dropped)
+	require.EqualValues(t, 1, dropped)
 	require.Equal(t, 1, b.count(`SELECT count(*) FROM login_tickets`))
 }

@@ -95,7 +95,8 @@ func (s Street) Order(t testing.TB, outTradeNo string) Order {
 	return order
 }
 
-// Check has WeChat Pay asked about an order now: what it says afterwards is final.
+// Check has WeChat Pay asked about an order now, unless it was within the last
+// second: then it answers with what the books knew.
 func (s Street) Check(t testing.TB, outTradeNo string) Order {
 	t.Helper()
 	var order Order

@@ -84,8 +84,8 @@ func (s *Stack) writeMerchant(context.Context) error {
 	switch _, missing := os.Stat(s.options.path("merchant", "merchant.json")); {
 	case err != nil && missing == nil:
 		return fmt.Errorf("take up the test merchant of a former run: %w", err)
-	case err == nil && (former.ShopURL == "" || former.ShopURL == o.ShopURL):
-		s.merchant = former
+	case err == nil && (!s.options.Shop || former.ShopURL == "" || former.ShopURL == o.ShopURL):
+		s.merchant = former // and what a person wrote into its fenflow.yaml
 		return nil
 	case err == nil: // its logins would lead back to where the shop was
 		o.Merchant, o.Force, o.KeepLedger = &former, true, true
