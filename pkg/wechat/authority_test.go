@@ -241,7 +241,7 @@ func TestAuthority_stores_nothing_under_a_lease_that_was_lost(t *testing.T) {
 		close(resume)
 		require.Equal(t, "token-1", <-answered)
 		require.Equal(t, row, shelf.row(testAppID, KindAccessToken).token, "the old fence overwrites nothing")
-		require.EqualValues(t, 2, row.Fence)
+		require.EqualValues(t, 2, shelf.row(testAppID, KindAccessToken).fence)
 	})
 }
 
