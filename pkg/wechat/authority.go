@@ -128,10 +128,14 @@ func (a *Authority) Do(ctx context.Context, app App, call func(token merchant.Se
 // while a new one is fetched behind the caller's back.
 func (a *Authority) current(ctx context.Context, app App, kind string) (merchant.Secret, error) {
 	at := slot{app.ID, kind}
-	if h, ok := a.remembered(at); ok && h.expiresAt.Sub(a.now()) > refreshAhead {
-		return merchant.Secret(h.Value), nil
+	known, _ := a.remembered(at)
+	if known.validAt(a.now()) && known.expiresAt.Sub(a.now()) > refreshAhead {
+		return merchant.Secret(known.Value), nil
 	}
 	h, err := a.read(ctx, at)
+	if err != nil && known.validAt(a.now()) { // the database is away: this one is still good
+		return merchant.Secret(known.Value), nil
+	}
 	if err != nil {
 		return "", err
 	}

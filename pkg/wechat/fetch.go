@@ -3,12 +3,12 @@ package wechat
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/fenflow/fenflow/pkg/merchant"
 	"github.com/fenflow/fenflow/pkg/pay"
+	"github.com/fenflow/fenflow/pkg/problem"
 )
 
 // wish is what an acquisition wants: it ends when a row is enough; otherwise
@@ -18,8 +18,19 @@ type wish struct {
 	fetch  func(ctx context.Context, h held, fence int64) (shelved, time.Time, error)
 }
 
+// unfetched is told to who goes away before a value is there: the caller gave up, the
+// process that fetches has died, or this one ends. Who comes again may get it.
+func unfetched(what, why string, cause error) error {
+	return &APIError{API: what, Class: ClassRetry, Message: why, cause: cause}
+}
+
 // errClosed is told to who asks an authority that has ended.
-var errClosed = errors.New("the token authority is closed")
+var errClosed = unfetched("token authority", "this worker stops", nil)
+
+// shelfFailed says that the database, and not WeChat, is to blame.
+func shelfFailed(step string, at slot, err error) error {
+	return problem.Wrap(problem.DatabaseUnavailable, fmt.Errorf("%s the %s of %s: %w", step, at.kind, at.appid, err), "")
+}
 
 // once runs one acquisition for all callers of this process that want the same.
 // A caller that gives up does not stop it for the others.
@@ -45,7 +56,7 @@ func (a *Authority) once(ctx context.Context, at slot, what string, run func(con
 	}()
 	select {
 	case <-ctx.Done():
-		return "", ctx.Err()
+		return "", unfetched(at.kind, "it is still being fetched", ctx.Err())
 	case r := <-result:
 		return merchant.Secret(r.held.Value), r.err
 	}
@@ -87,7 +98,7 @@ func (a *Authority) acquire(ctx context.Context, at slot, w wish) (held, error) 
 			return h, err
 		}
 		if err := wait(ctx, waitStep); err != nil {
-			return held{}, fmt.Errorf("wait for the process that fetches the %s of %s: %w", at.kind, at.appid, err)
+			return held{}, unfetched(at.kind, "the process that fetches it has not ended", err)
 		}
 	}
 }
@@ -108,7 +119,7 @@ func (a *Authority) tryAhead(ctx context.Context, app App, at slot) error {
 func (a *Authority) underLease(ctx context.Context, at slot, w wish) (held, bool, error) {
 	fence, ours, err := a.shelf.LeaseToken(ctx, at.appid, at.kind, a.newHolder(), a.now().UTC(), a.leaseOf(at))
 	if err != nil {
-		return held{}, false, fmt.Errorf("lease the %s of %s: %w", at.kind, at.appid, err)
+		return held{}, false, shelfFailed("lease", at, err)
 	}
 	if !ours {
 		return held{}, false, nil
@@ -135,7 +146,7 @@ func (a *Authority) store(ctx context.Context, at slot, fence int64, h held) (he
 	}
 	stored, err := a.shelf.StoreToken(ctx, at.appid, at.kind, fence, a.sealer.Seal(at.appid, at.kind, plain), h.expiresAt)
 	if err != nil {
-		return held{}, false, fmt.Errorf("store the %s of %s: %w", at.kind, at.appid, err)
+		return held{}, false, shelfFailed("store", at, err)
 	}
 	if stored {
 		a.remember(at, h)
@@ -165,7 +176,7 @@ func (a *Authority) leaseOf(at slot) time.Duration {
 func (a *Authority) read(ctx context.Context, at slot) (held, error) {
 	row, ok, err := a.shelf.Token(ctx, at.appid, at.kind)
 	if err != nil {
-		return held{}, fmt.Errorf("read the %s of %s: %w", at.kind, at.appid, err)
+		return held{}, shelfFailed("read", at, err)
 	}
 	if !ok {
 		return held{}, nil
