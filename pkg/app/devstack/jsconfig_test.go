@@ -3,6 +3,7 @@ package devstack
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -83,7 +84,8 @@ func (c *crowd) holder() string {
 	return c.processes[process]
 }
 
-// ask asks once for every page, all at the same time, and counts who is answered.
+// ask asks once for every page, all at the same time, and counts who is answered. The
+// others are told to come again.
 func (c *crowd) ask(ctx context.Context) (answered int, err error) {
 	ok := make(chan struct{}, pages)
 	var group errgroup.Group
@@ -99,10 +101,15 @@ func (c *crowd) ask(ctx context.Context) (answered int, err error) {
 				return err
 			}
 			defer func() { _ = resp.Body.Close() }()
-			if _, err = io.Copy(io.Discard, resp.Body); err == nil && resp.StatusCode == http.StatusOK {
+			switch text, err := io.ReadAll(resp.Body); {
+			case err != nil:
+				return err
+			case resp.StatusCode == http.StatusOK:
 				ok <- struct{}{}
+			case resp.StatusCode != http.StatusServiceUnavailable:
+				return fmt.Errorf("%s: %s", resp.Status, text)
 			}
-			return err
+			return nil
 		})
 	}
 	err = group.Wait()
@@ -144,9 +151,11 @@ func (c *crowd) losesTheWorkerThatFetches() {
 	require.NoError(t, c.stack.Kill(holder))
 	require.NoError(t, <-first, "each page is answered, with 503 where need be")
 	require.Eventually(t, func() bool {
-		answered, err := c.ask(t.Context())
-		return err == nil && answered == pages
+		var answered int
+		answered, err = c.ask(t.Context())
+		return err != nil || answered == pages
 	}, patience, pollEvery)
+	require.NoError(t, err)
 	tokens, tickets := c.called()
 	require.Equal(t, 2, tokens, "the one that was lost, and one")
 	require.Equal(t, 1, tickets)
