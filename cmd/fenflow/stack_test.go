@@ -23,6 +23,7 @@ import (
 	"github.com/fenflow/fenflow/pkg/app/reconciler"
 	"github.com/fenflow/fenflow/pkg/app/worker"
 	"github.com/fenflow/fenflow/pkg/config"
+	"github.com/fenflow/fenflow/pkg/simulator"
 )
 
 const (
@@ -59,8 +60,9 @@ func startStack(t *testing.T, with ...func(*devstack.Options)) *devstack.Stack {
 }
 
 // TestStackSessions are an operator's on a whole fenflow, which all of them
-// share: each script has numbers of its own. What they print and what the roles
-// log holds no secret. Beside testscript's own commands:
+// share: each script has numbers of its own. Before them, buyers come through the
+// front door. What is printed, logged, measured, sent and stored holds no secret.
+// Beside testscript's own commands:
 //
 //	shop METHOD PATH [BODY]      asks the business API as the test merchant's shop
 //	control METHOD PATH [BODY]   asks the stand-in WeChat Pay (/control/…)
@@ -70,12 +72,15 @@ func startStack(t *testing.T, with ...func(*devstack.Options)) *devstack.Stack {
 //	tidy, keep NAME              as in TestSessions
 func TestStackSessions(t *testing.T) { //nolint:tparallel // the scripts are; the group waits for them
 	t.Parallel()
-	stack := startStack(t)
+	ear := newEavesdropper(t)
+	stack := startStack(t, func(o *devstack.Options) { o.WeChatURL = ear.URL })
+	ear.passTo(t, stack.SimulatorURL())
 	said := &spoken{}
+	walk(t, &buyers{t: t, stack: stack, ear: ear})
 	t.Run("scripts", func(t *testing.T) { // returns when all scripts have ended
 		testscript.RunT(recorded{t, said}, stackParams(stack, "testdata/stack"))
 	})
-	requireNoSecret(t, stack, said)
+	requireNoSecret(t, stack, said, ear.secrets())
 }
 
 func stackParams(stack *devstack.Stack, dir string) testscript.Params {
@@ -101,7 +106,7 @@ func stackParams(stack *devstack.Stack, dir string) testscript.Params {
 		},
 		Setup: func(e *testscript.Env) error {
 			for _, variable := range append(stack.Environment("console", "worker"),
-				"FENFLOW_URL="+stack.ConsoleURL(), "FENFLOW_TOKEN="+stack.Token(), "MCHID="+stack.Merchant().Mchid, "APPID="+stack.Merchant().Appid,
+				"FENFLOW_URL="+stack.ConsoleURL(), "FENFLOW_TOKEN="+stack.Token(), "MCHID="+stack.Merchant().Mchid, "APPID="+stack.Merchant().Appid, "OFFICIAL="+appidOf(stack, simulator.KindOfficialAccount),
 				"NOTIFY="+stack.NotifyURL(), "SIMULATOR="+stack.SimulatorURL(), "MERCHANT="+filepath.Dir(stack.ConfigFile("console")),
 				"NO_COLOR=1", "USER=ada", "GORACE=atexit_sleep_ms=0") {
 				name, value, _ := strings.Cut(variable, "=")

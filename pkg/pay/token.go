@@ -7,5 +7,7 @@ import "time"
 type SealedToken struct {
 	Sealed    []byte
 	ExpiresAt time.Time
-	Fence     int64 // of the lease under which it was stored
+	// Fence is that of the newest lease of the row. Under a lease that has not stored yet
+	// it is above that of the value's own.
+	Fence int64
 }

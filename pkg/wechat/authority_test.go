@@ -2,6 +2,7 @@ package wechat
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -11,6 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fenflow/fenflow/pkg/merchant"
+	"github.com/fenflow/fenflow/pkg/pay"
+	"github.com/fenflow/fenflow/pkg/problem"
 )
 
 // pass lets time pass on the bubble's clock.
@@ -241,7 +244,7 @@ func TestAuthority_stores_nothing_under_a_lease_that_was_lost(t *testing.T) {
 		close(resume)
 		require.Equal(t, "token-1", <-answered)
 		require.Equal(t, row, shelf.row(testAppID, KindAccessToken).token, "the old fence overwrites nothing")
-		require.EqualValues(t, 2, row.Fence)
+		require.EqualValues(t, 2, shelf.row(testAppID, KindAccessToken).fence)
 	})
 }
 
@@ -293,7 +296,9 @@ func TestAuthority_goes_on_for_others_when_one_caller_gives_up(t *testing.T) {
 		token, err := a.AccessToken(t.Context(), testApp())
 		require.NoError(t, err)
 		require.Equal(t, "token-1", token.Reveal())
-		require.ErrorIs(t, <-gaveUp, context.DeadlineExceeded)
+		err = <-gaveUp
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, problem.WeChatUnavailable, problem.KindOf(Problem(err)), "whoever comes again gets it")
 		requireCalls(t, source, 1, 0)
 	})
 }
@@ -309,5 +314,39 @@ func TestAuthority_begins_nothing_once_it_is_closed(t *testing.T) {
 		require.Equal(t, "token-1", source.token.Value.Reveal())
 		_, err := a.Ticket(t.Context(), testApp())
 		require.ErrorIs(t, err, errClosed)
+		require.Equal(t, ClassRetry, ClassOf(err), "another worker has it")
+	})
+}
+
+// brokenShelf is one whose database goes away.
+type brokenShelf struct {
+	*memoryShelf
+	away error
+}
+
+func (s *brokenShelf) Token(ctx context.Context, appid pay.AppID, kind string) (pay.SealedToken, bool, error) {
+	if s.away != nil {
+		return pay.SealedToken{}, false, s.away
+	}
+	return s.memoryShelf.Token(ctx, appid, kind)
+}
+
+func TestAuthority_gives_what_it_remembers_while_the_shelf_is_away(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		shelf, source := &brokenShelf{memoryShelf: &memoryShelf{}}, &issuer{}
+		a := newAuthority(t, shelf, source, "a")
+		_, err := a.AccessToken(t.Context(), testApp())
+		require.NoError(t, err)
+		shelf.away = errors.New("no connection")
+		pass(t, 2*time.Hour-time.Second)
+		token, err := a.AccessToken(t.Context(), testApp())
+		require.NoError(t, err)
+		require.Equal(t, "token-1", token.Reveal())
+		pass(t, time.Second)
+		_, err = a.AccessToken(t.Context(), testApp())
+		require.ErrorIs(t, err, shelf.away)
+		require.Equal(t, problem.DatabaseUnavailable, problem.KindOf(Problem(err)), "WeChat is not to blame")
+		requireCalls(t, source, 1, 0)
 	})
 }

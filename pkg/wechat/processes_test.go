@@ -3,87 +3,16 @@ package wechat
 import (
 	"bufio"
 	"encoding/json"
-	"fmt"
 	"io"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/fenflow/fenflow/pkg/testkit"
 )
-
-// mint is the platform of these tests: it counts the calls for a token, gives
-// each another one, and can hold an answer back.
-type mint struct {
-	*httptest.Server
-	mu      sync.Mutex
-	calls   int
-	forced  int
-	refused string          // this token is not taken
-	holding []chan struct{} // the nth call waits for the nth channel
-	arrived chan int
-}
-
-func newMint(t *testing.T, holding ...chan struct{}) *mint {
-	t.Helper()
-	m := &mint{holding: holding, arrived: make(chan int, 100)}
-	m.Server = httptest.NewServer(m)
-	t.Cleanup(m.Close)
-	return m
-}
-
-func (m *mint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == "/cgi-bin/menu/get" {
-		m.menu(w, r.URL.Query().Get("access_token"))
-		return
-	}
-	var asked struct {
-		Force bool `json:"force_refresh"`
-	}
-	_ = json.NewDecoder(r.Body).Decode(&asked)
-	m.mu.Lock()
-	m.calls++
-	n := m.calls
-	if asked.Force {
-		m.forced++
-	}
-	m.mu.Unlock()
-	m.arrived <- n
-	if n <= len(m.holding) {
-		<-m.holding[n-1]
-	}
-	_, _ = fmt.Fprintf(w, `{"access_token":"token-%d","expires_in":7200}`, n)
-}
-
-func (m *mint) menu(w io.Writer, token string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if token == m.refused {
-		_, _ = io.WriteString(w, `{"errcode":40001,"errmsg":"invalid credential, access_token is invalid or not latest"}`)
-		return
-	}
-	_, _ = io.WriteString(w, `{"menu":{"button":[]}}`)
-}
-
-func (m *mint) refuse(token string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.refused = token
-}
-
-func (m *mint) counted() (calls, forced int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.calls, m.forced
-}
 
 // process is a worker as a process of its own.
 type process struct {
@@ -125,79 +54,114 @@ func (p *process) hear(t *testing.T) string {
 	return strings.TrimSpace(line)
 }
 
-func TestAuthority_ten_processes_cause_one_call(t *testing.T) {
+// hears takes n lines off a process.
+func (p *process) hears(t *testing.T, n int) (lines []string) {
+	t.Helper()
+	for range n {
+		lines = append(lines, p.hear(t))
+	}
+	return lines
+}
+
+// Ten processes want both values at once. The answer comes when each has either a lease
+// or somebody to wait for.
+func TestAuthority_ten_processes_cause_one_call_each(t *testing.T) {
 	t.Parallel()
-	gate := make(chan struct{})
-	m := newMint(t, gate)
-	url := testkit.Database(t, "", nil)
-	openShelf(t, url)
+	first, second := make(chan struct{}), make(chan struct{})
+	g := newGateway(t, first, second)
+	url, shelf := books(t)
+	l := g.life(url)
+	l.Lease = time.Minute // however busy the machine is, nobody loses one
 	var all []*process
 	for range 10 {
-		all = append(all, startProcess(t, life{DB: url, Platform: m.URL, Lease: 10 * time.Second}))
+		all = append(all, startProcess(t, l))
 	}
-	ask := func(order, want string) {
+	ask := func(order string, kinds int, open chan struct{}) []string {
 		for _, p := range all {
 			p.tell(t, order)
 		}
+		leases := 0
 		for _, p := range all {
-			require.Equal(t, want, p.hear(t))
+			leases += strings.Count(strings.Join(p.hears(t, kinds), "\n"), "leases ")
 		}
+		require.Equal(t, kinds, leases)
+		close(open)
+		answer := all[0].hear(t)
+		for _, p := range all[1:] {
+			require.Equal(t, answer, p.hear(t))
+		}
+		return strings.Fields(answer)
 	}
-	go func() { // the one call is answered while the others wait
-		<-m.arrived
-		<-time.After(300 * time.Millisecond)
-		close(gate)
-	}()
-	ask("token", "token-1")
-	calls, _ := m.counted()
-	require.Equal(t, 1, calls)
+	got := ask(orderBoth, 2, first)
+	require.Len(t, got, 2)
+	require.Equal(t, g.token(0), got[0])
+	require.NotEmpty(t, got[1])
+	require.Equal(t, 1, g.calls(stableTokenPath))
+	require.Equal(t, 1, g.calls("/cgi-bin/ticket/getticket"))
+	for i, kind := range []string{KindAccessToken, KindJSAPITicket} {
+		row, ok, err := shelf.Token(t.Context(), l.AppID, kind)
+		require.NoError(t, err)
+		require.True(t, ok)
+		require.NotContains(t, string(row.Sealed), got[i], "the database cannot read it")
+	}
 
-	m.refuse("token-1") // and a token that is refused everywhere is replaced once
-	ask("do", "token-2")
-	calls, forced := m.counted()
-	require.Equal(t, 2, calls)
-	require.Equal(t, 1, forced)
+	g.invalidate() // WeChat answers all of them with 40001 at once
+	replaced := ask(orderMenu, 1, second)
+	require.Equal(t, []string{g.token(1)}, replaced)
+	require.NotEqual(t, got[0], replaced[0])
+	require.Equal(t, 2, g.calls(stableTokenPath))
+	require.Equal(t, 1, g.forcedSoFar())
+	require.Equal(t, 20, g.calls("/cgi-bin/menu/get"), "each call was made once more")
+	require.Equal(t, 1, g.calls("/cgi-bin/ticket/getticket"), "the ticket is still good")
 }
 
 func TestAuthority_takes_over_from_a_process_that_was_killed(t *testing.T) {
 	t.Parallel()
 	never := make(chan struct{})
-	m := newMint(t, never)
-	t.Cleanup(func() { close(never) }) // before the server closes
-	url := testkit.Database(t, "", nil)
-	openShelf(t, url)
-	l := life{DB: url, Platform: m.URL, Lease: 2 * time.Second}
+	g := newGateway(t, never)
+	url, shelf := books(t)
+	l := g.life(url)
+	l.Lease = time.Second
 	first, second := startProcess(t, l), startProcess(t, l)
-	first.tell(t, "token")
-	require.Equal(t, 1, <-m.arrived)
+	first.tell(t, orderToken)
+	<-g.arrived
 	require.NoError(t, first.cmd.Process.Signal(syscall.SIGKILL))
-	second.tell(t, "token")
-	require.Equal(t, "token-2", second.hear(t))
-	calls, _ := m.counted()
-	require.Equal(t, 2, calls)
+	second.tell(t, orderToken)
+	require.Equal(t, g.token(0), second.hears(t, 2)[1], "WeChat gives the token that the first did not live to store")
+	require.Equal(t, 2, g.calls(stableTokenPath))
+	row, ok, err := shelf.Token(t.Context(), l.AppID, KindAccessToken)
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.EqualValues(t, 2, row.Fence)
 }
 
+// The token that a paused process was about to store is refused meanwhile, and another
+// process has the next one.
 func TestAuthority_lets_no_paused_process_overwrite(t *testing.T) {
 	t.Parallel()
 	late := make(chan struct{})
-	m := newMint(t, late)
-	url := testkit.Database(t, "", nil)
-	shelf := openShelf(t, url)
-	l := life{DB: url, Platform: m.URL, Lease: 2 * time.Second}
+	g := newGateway(t, late)
+	url, shelf := books(t)
+	l := g.life(url)
+	l.Lease = time.Second
 	paused, other := startProcess(t, l), startProcess(t, l)
-	paused.tell(t, "token")
-	require.Equal(t, 1, <-m.arrived)
+	paused.tell(t, orderToken)
+	require.Equal(t, "leases "+KindAccessToken, paused.hear(t))
+	<-g.arrived
 	require.NoError(t, paused.cmd.Process.Signal(syscall.SIGSTOP))
-	other.tell(t, "token")
-	require.Equal(t, "token-2", other.hear(t))
-	before, ok, err := shelf.Token(t.Context(), testAppID, KindAccessToken)
+	g.invalidate()
+	other.tell(t, orderToken)
+	newer := other.hears(t, 2)[1]
+	require.Equal(t, g.token(1), newer)
+	require.NotEqual(t, g.token(0), newer)
+	before, ok, err := shelf.Token(t.Context(), l.AppID, KindAccessToken)
 	require.NoError(t, err)
 	require.True(t, ok)
 
-	close(late) // token-1 reaches the process that wakes up now
+	close(late) // the old token reaches the process that wakes up now
 	require.NoError(t, paused.cmd.Process.Signal(syscall.SIGCONT))
-	require.Equal(t, "token-2", paused.hear(t))
-	after, _, err := shelf.Token(t.Context(), testAppID, KindAccessToken)
+	require.Equal(t, newer, paused.hear(t))
+	after, _, err := shelf.Token(t.Context(), l.AppID, KindAccessToken)
 	require.NoError(t, err)
 	require.Equal(t, before, after)
 	require.EqualValues(t, 2, after.Fence)

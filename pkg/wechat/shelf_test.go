@@ -45,7 +45,9 @@ func (s *memoryShelf) Token(_ context.Context, appid pay.AppID, kind string) (pa
 	defer s.mu.Unlock()
 	s.reads++
 	r := s.row(appid, kind)
-	return r.token, r.stored, nil
+	token := r.token
+	token.Fence = r.fence
+	return token, r.stored, nil
 }
 
 func (s *memoryShelf) LeaseToken(_ context.Context, appid pay.AppID, kind, _ string, now time.Time, lease time.Duration) (int64, bool, error) {
@@ -67,7 +69,7 @@ func (s *memoryShelf) StoreToken(_ context.Context, appid pay.AppID, kind string
 	if fence != r.fence {
 		return false, nil
 	}
-	r.token, r.stored = pay.SealedToken{Sealed: sealed, ExpiresAt: expiresAt, Fence: fence}, true
+	r.token, r.stored = pay.SealedToken{Sealed: sealed, ExpiresAt: expiresAt}, true
 	return true, nil
 }
 

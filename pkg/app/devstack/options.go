@@ -26,6 +26,7 @@ type Options struct {
 	Without     []string  // roles that are not started
 	OwnConfig   []string  // roles that read a copy of the configuration of their own: ConfigFile(role)
 	Limits      bool      // the stand-in holds fenflow to WeChat Pay's rates, and refunds of one order to their pause
+	WeChatURL   string    // where the worker finds WeChat's API; empty: the stand-in
 	Log         io.Writer // what a person reads: what was found, installed, started
 }
 

@@ -1,6 +1,7 @@
 package devstack
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -104,7 +105,7 @@ func (s *Stack) addresses() []string {
 		"FENFLOW_PUBLIC_URL=" + s.NotifyURL(), "FENFLOW_WECHATPAY_BASE_URL=" + s.SimulatorURL(),
 		"FENFLOW_LISTEN_NOTIFY=" + address(s.ports.notify), "FENFLOW_LISTEN_API=" + address(s.ports.api),
 		"FENFLOW_LISTEN_FRONT=" + address(s.ports.front), "FENFLOW_FRONT_URL=" + s.FrontURL(),
-		"FENFLOW_WECHAT_BASE_URL=" + s.SimulatorURL(), "FENFLOW_WECHAT_OPEN_URL=" + s.SimulatorURL(),
+		"FENFLOW_WECHAT_BASE_URL=" + cmp.Or(s.options.WeChatURL, s.SimulatorURL()), "FENFLOW_WECHAT_OPEN_URL=" + s.SimulatorURL(),
 		"FENFLOW_NATS_URL=" + s.NATSURL(), "FENFLOW_NATS_MONITOR_URLS=" + httpURL(s.ports.monitor),
 		// After a kill the broker hands out again what was not acknowledged, soon.
 		"FENFLOW_WAITS_ACK_WAIT=2s",
