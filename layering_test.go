@@ -81,7 +81,7 @@ func plan() []room {
 		{name: "pkg/app/worker", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/store", "pkg/queue", "pkg/settle", "pkg/command", "pkg/outbox", "pkg/deadletter", "pkg/replay", "pkg/certificates", "pkg/recovery", "pkg/keycheck", "pkg/reverify", "pkg/subscribers", "pkg/wechat", "pkg/session", "pkg/login", "pkg/jsconfig", "pkg/message", "pkg/menu"), others: []string{"golang.org/x/...", "github.com/google/uuid", "github.com/prometheus/client_golang/..."}},
 		{name: "pkg/app/reconciler", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/queue", "pkg/reconcile", "pkg/store"), others: []string{"golang.org/x/...", "github.com/prometheus/client_golang/..."}},
 		{name: "pkg/app/console", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/operator", "pkg/store"), others: []string{"golang.org/x/...", "github.com/prometheus/client_golang/..."}},
-		{name: "pkg/app/doctor", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/queue", "pkg/store")},
+		{name: "pkg/app/doctor", ours: append(slices.Clone(protocols), "pkg/app/boot", "pkg/bus", "pkg/queue", "pkg/session", "pkg/store", "pkg/wechat")},
 		{name: "pkg/app/devstack/...", ours: []string{"pkg/...", "schema", "deploy"}, others: []string{"database/sql", "github.com/nats-io/nats.go/...", "github.com/nats-io/nats.go", "github.com/jedib0t/go-pretty/v6/...", "github.com/spf13/cobra", "github.com/google/uuid", "golang.org/x/...", "go.yaml.in/yaml/v3"}},
 		// published: what others may import
 		{name: "pkg/subscribe", ours: []string{"pkg/event"}, others: []string{"database/sql", "github.com/nats-io/nats.go/...", "github.com/nats-io/nats.go"}},

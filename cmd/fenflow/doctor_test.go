@@ -102,6 +102,8 @@ var (
 	keyShape     = regexp.MustCompile(`PUB_KEY_ID_\d+`)
 	countShape   = regexp.MustCompile(`\d+ migrations`)
 	dateShape    = regexp.MustCompile(`20\d\d-\d\d-\d\d`)
+	signsShape   = regexp.MustCompile(`signs with [0-9a-f]{16}`)
+	takesShape   = regexp.MustCompile(`sessions of [0-9a-f]{16} are`)
 	newestShape  = regexp.MustCompile(`newest \d+ are opened by the keys of now: \d+ by`)
 )
 
@@ -111,6 +113,7 @@ func plainly(s string) string {
 	for shape, word := range map[*regexp.Regexp]string{
 		portShape: "127.0.0.1:PORT", versionShape: "version V", inUseShape: "N of M are in use", daysShape: "N days", storedShape: "N stored",
 		keyShape: "PUB_KEY_ID_K", countShape: "N migrations", dateShape: "DATE", newestShape: "newest N are opened by the keys of now: N by",
+		signsShape: "signs with KEY", takesShape: "sessions of KEY are",
 	} {
 		s = shape.ReplaceAllString(s, word)
 	}

@@ -66,6 +66,7 @@ func startStack(t *testing.T, with ...func(*devstack.Options)) *devstack.Stack {
 //
 //	shop METHOD PATH [BODY]      asks the business API as the test merchant's shop
 //	control METHOD PATH [BODY]   asks the stand-in WeChat Pay (/control/…)
+//	login USER NAME              logs a person in by the mini program; NAME is the account, NAME_OPENID the openid
 //	await REGEXP PROGRAM ARGS…   runs it until its output matches; stdout is the last output
 //	psql STATEMENT               prints the rows, a column each separated by |
 //	remember NAME                the last output, as a variable
@@ -92,6 +93,7 @@ func stackParams(stack *devstack.Stack, dir string) testscript.Params {
 				ask(ts, stack.APIURL(), "Bearer "+stack.Merchant().APIKey, args)
 			},
 			"control": func(ts *testscript.TestScript, _ bool, args []string) { ask(ts, stack.SimulatorURL(), "", args) },
+			"login":   func(ts *testscript.TestScript, _ bool, args []string) { login(ts, stack, args) },
 			"await":   await,
 			"psql":    psql,
 			"tidy": func(ts *testscript.TestScript, _ bool, _ []string) {

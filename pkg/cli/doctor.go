@@ -12,8 +12,8 @@ import (
 	"github.com/fenflow/fenflow/pkg/problem"
 )
 
-// Doctor looks at configuration, database, broker, Redis, WeChat Pay's hosts and
-// this machine, and changes nothing.
+// Doctor looks at configuration, database, broker, Redis, WeChat Pay's hosts, the
+// front door and this machine, and changes nothing.
 type Doctor interface {
 	// Examine gives a finding for each thing, in a fixed order. role RoleAny:
 	// every role that is set up on this machine.
@@ -55,9 +55,9 @@ func (c *commandLine) doctor() *cobra.Command {
 		return c.examined(c.Doctor.Examine(ctx, c.load, roles[0], offline)), nil
 	})
 	cmd.Flags().StringVar(&role, "role", "", "only what this role needs: ingest, worker, reconciler or console (default: all that are set up here)")
-	cmd.Flags().BoolVar(&offline, "offline", false, "do not ask WeChat Pay's hosts")
-	cmd.Long = "Look at configuration and files, PostgreSQL, NATS, Redis, WeChat Pay's hosts, keys against stored traffic,\n" +
-		"and this machine's ports. It works without a console, and changes nothing. Exit code 3: something failed."
+	cmd.Flags().BoolVar(&offline, "offline", false, "ask no host of WeChat's or WeChat Pay's, and not front.url")
+	cmd.Long = "Look at configuration and files, PostgreSQL, NATS, Redis, WeChat Pay's hosts, the front door and its apps,\n" +
+		"keys against stored traffic, and this machine's ports. It works without a console, and changes nothing. Exit code 3: something failed."
 	return cmd
 }
 
@@ -134,7 +134,7 @@ func what(f Finding) string {
 func groupTitle(group string) string {
 	known := map[string]string{
 		"configuration": "Configuration", "postgres": "PostgreSQL", "nats": "NATS", "redis": "Redis",
-		"wechatpay": "WeChat Pay", "keys": "Keys", "host": "This machine",
+		"wechatpay": "WeChat Pay", "front": "Front door", "wechat": "WeChat", "keys": "Keys", "host": "This machine",
 	}
 	if title, is := known[group]; is {
 		return title

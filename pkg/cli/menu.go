@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -76,7 +78,7 @@ func (c *commandLine) menuSet() *cobra.Command {
 		if dry && err == nil {
 			set.text += "\nIt is within WeChat's limits. Nothing was changed.\n"
 		}
-		return set, err
+		return set, inFile(err)
 	})
 	set.Long = setMenuLong
 	set.Flags().BoolVar(&dry, "dry-run", false, "hold the menu against WeChat's limits, and change nothing")
@@ -104,6 +106,15 @@ func (c *commandLine) menuRm() *cobra.Command {
 	because(rm, &reason)
 	rm.Flags().BoolVar(&yes, "yes", false, "do not ask whether that is meant")
 	return rm
+}
+
+// inFile: what is wrong with a menu stands in the file, and in no flag.
+func inFile(err error) error {
+	var r *refusal
+	if errors.As(err, &r) && slices.ContainsFunc(r.problem.Fields, func(f problem.Field) bool { return strings.HasPrefix(f.Field, "button") || f.Field == "menu" }) {
+		r.problem.NextStep = "Correct these places of FILE, and run the command again."
+	}
+	return err
 }
 
 func theAppID(text string) (string, error) {

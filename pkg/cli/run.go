@@ -94,7 +94,7 @@ func (c *commandLine) root() *cobra.Command {
 	flags.StringVar(&c.file, "config", "", "configuration file (default: "+config.FileVariable+", else fenflow.yaml)")
 	flags.StringToStringVar(&c.set, "set", nil, "override one setting, such as listen.admin=:9090")
 	flags.BoolVar(&c.json, "json", c.json, "print one JSON document on stdout")
-	root.AddCommand(c.status(), c.order(), c.deadLetter(), c.replayArchived(), c.anomaly(), c.audit())
+	root.AddCommand(c.status(), c.order(), c.account(), c.deadLetter(), c.replayArchived(), c.anomaly(), c.audit())
 	root.AddCommand(c.subscriber(), c.wechat())
 	root.AddCommand(c.merchant(), c.notification(), c.rejected())
 	root.AddCommand(c.event(), c.doctor())

@@ -54,6 +54,7 @@ func orderFacts(s operatorapi.Story, number string) [][]cell {
 		fact("amount", amount(o.AmountFen, o.Currency)),
 		fact("for", o.Description),
 		fact("paid through", o.Client, o.Protocol, o.Appid),
+		fact("buyer", labelled("account", o.AccountID)),
 		fact("dates", dated("created", &o.CreatedAt), dated("expires", o.ExpiresAt), dated("paid", o.PaidAt), dated("closed", o.ClosedAt)),
 		fact("next check", dated("at", o.NextCheckAt)),
 		fact("failure", value(o.FailureCode), value(o.FailureReason)),

@@ -153,7 +153,11 @@ func (s *Service) change(ctx context.Context, q question) (func(merchant.Secret)
 func (s *Service) writeDown(ctx context.Context, mchid pay.MchID, q question) error {
 	detail := map[string]any{"reason": q.Why}
 	if q.Act == actSet {
-		detail["menu"] = string(q.Menu)
+		written, err := plain(q.Menu) // as WeChat gets it
+		if err != nil {
+			return problem.Wrap(problem.Malformed, err, "")
+		}
+		detail["menu"] = string(written)
 	}
 	err := s.Audit.WriteAudit(ctx, pay.AuditEntry{MchID: mchid, Actor: q.Actor, Action: "menu." + q.Act, Subject: string(q.AppID), Detail: detail})
 	switch {

@@ -18,6 +18,7 @@ type Books interface {
 	Presences
 	Orders
 	Stories
+	Accounts
 	Letters
 	Replayables
 	Archive
@@ -75,6 +76,7 @@ func New(o Options) *API {
 	a.route(r, http.MethodGet, "/operator/v1/status", a.status)
 	a.route(r, http.MethodGet, "/operator/v1/orders", a.listOrders)
 	a.route(r, http.MethodGet, "/operator/v1/stories/{number}", a.story)
+	a.route(r, http.MethodGet, "/operator/v1/accounts/{id}", a.account)
 	a.route(r, http.MethodGet, "/operator/v1/dead-letters", a.listLetters)
 	a.route(r, http.MethodGet, "/operator/v1/dead-letter-groups", a.groupLetters)
 	a.route(r, http.MethodGet, "/operator/v1/dead-letters/{delivery_id}", a.letter)

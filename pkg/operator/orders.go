@@ -25,6 +25,7 @@ type orderDocument struct {
 	AmountFen     int64     `json:"amount_fen"`
 	Currency      string    `json:"currency"`
 	Description   string    `json:"description"`
+	AccountID     string    `json:"account_id,omitempty"`
 	TransactionID string    `json:"transaction_id,omitempty"`
 	FailureCode   string    `json:"failure_code,omitempty"`
 	FailureReason string    `json:"failure_reason,omitempty"`
@@ -71,7 +72,7 @@ func (a *API) listOrders(w http.ResponseWriter, c *call) error {
 func orderOf(o pay.Order) orderDocument {
 	return orderDocument{
 		MchID: string(o.MchID), OutTradeNo: string(o.OutTradeNo), AppID: string(o.AppID), Client: string(o.Client), Protocol: string(o.Protocol),
-		State: string(o.State), Late: o.Late, AmountFen: int64(o.Amount), Currency: o.Currency, Description: o.Description,
+		State: string(o.State), Late: o.Late, AmountFen: int64(o.Amount), Currency: o.Currency, Description: o.Description, AccountID: string(o.AccountID),
 		TransactionID: string(o.TransactionID), FailureCode: o.FailureCode, FailureReason: o.FailureReason, Sequence: o.Sequence,
 		CreatedAt: o.CreatedAt, UpdatedAt: o.UpdatedAt, ExpiresAt: o.ExpiresAt, PaidAt: o.PaidAt, ClosedAt: o.ClosedAt, NextCheckAt: o.NextCheckAt,
 	}

@@ -101,6 +101,7 @@ func setupWalk(t *testing.T) *walk {
 	s.attempted("R-1", 1, pay.AttemptBlocked, noon)
 	s.waits("R-1")
 	s.held(s.place(shop, "order-0002"), "42-odd", price-1, noon)
+	s.arrives(pay.Arrival{AppID: "wx8888888888888888", OpenID: "openid-1", Phone: "+86 13800000000"})
 	letter, second := s.letter(o, pay.LetterMalformed), s.letter(o, pay.LetterMalformed)
 	_, outcome, err := s.AddSubscriber(t.Context(), pay.Subscriber{Name: "erp", MchID: shop, NKey: aKey(t), StreamAt: noon, CreatedBy: "cli:test"}, time.Time{}, "goes live")
 	require.NoError(t, err)
@@ -108,7 +109,7 @@ func setupWalk(t *testing.T) *walk {
 
 	values := map[string]string{
 		"out_trade_no": "order-0001", "number": "R-1", "delivery_id": string(letter.ID), "transaction_id": "42-odd", "mchid": string(shop), "name": "erp", "sequence": "1",
-		"appid": "wx8888888888888888",
+		"appid": "wx8888888888888888", "id": "openid-1",
 	}
 	bodies := namesOfWalk{letter: string(second.ID), name: "erp", nkey: aKey(t)}.bodies()
 	for pattern, item := range s.schema.document.Paths.Map() {

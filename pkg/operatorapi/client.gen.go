@@ -43,6 +43,14 @@ const (
 	AnomalyStateRefunded AnomalyState = "refunded"
 )
 
+// Defines values for BuyerAccountFoundBy.
+const (
+	AccountID       BuyerAccountFoundBy = "account_id"
+	MergedAccountID BuyerAccountFoundBy = "merged_account_id"
+	Openid          BuyerAccountFoundBy = "openid"
+	Unionid         BuyerAccountFoundBy = "unionid"
+)
+
 // Defines values for DeliveryKind.
 const (
 	Answer         DeliveryKind = "answer"
@@ -429,6 +437,44 @@ type AuditPage struct {
 		Subject *string                 `json:"subject,omitempty"`
 	} `json:"entries"`
 	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// BuyerAccount defines model for BuyerAccount.
+type BuyerAccount struct {
+	// AccountID of the account that is in use; another one was merged into it, if that was asked for
+	AccountID string    `json:"account_id"`
+	CreatedAt time.Time `json:"created_at"`
+
+	// FoundBy What the given id is.
+	FoundBy BuyerAccountFoundBy `json:"found_by"`
+
+	// Identities What each app calls the buyer, the latest login first.
+	Identities []BuyerIdentity `json:"identities"`
+	Mchid      string          `json:"mchid"`
+	Nickname   *string         `json:"nickname,omitempty"`
+
+	// Orders the newest first, 20 at most
+	Orders      []Order    `json:"orders"`
+	OthersSince *time.Time `json:"others_since,omitempty"`
+
+	// Phone its last four digits; the others are hidden
+	Phone *string `json:"phone,omitempty"`
+
+	// Unionid what WeChat calls the buyer across apps, where it told
+	Unionid   *string   `json:"unionid,omitempty"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// BuyerAccountFoundBy What the given id is.
+type BuyerAccountFoundBy string
+
+// BuyerIdentity defines model for BuyerIdentity.
+type BuyerIdentity struct {
+	Appid  string `json:"appid"`
+	Openid string `json:"openid"`
+
+	// SeenAt the last login
+	SeenAt time.Time `json:"seen_at"`
 }
 
 // Decision defines model for Decision.
@@ -894,6 +940,8 @@ type NotificationWithBytes struct {
 
 // Order defines model for Order.
 type Order struct {
+	// AccountID the buyer's account, where the shop named one
+	AccountID     *string    `json:"account_id,omitempty"`
 	AmountFen     int64      `json:"amount_fen"`
 	Appid         string     `json:"appid"`
 	Client        string     `json:"client"`
@@ -1677,6 +1725,11 @@ type SubscriberName = string
 // TransactionID defines model for TransactionId.
 type TransactionID = string
 
+// GetAccountParams defines parameters for GetAccount.
+type GetAccountParams struct {
+	Mchid *Mchid `form:"mchid,omitempty" json:"mchid,omitempty"`
+}
+
 // ListAnomaliesParams defines parameters for ListAnomalies.
 type ListAnomaliesParams struct {
 	Mchid *Mchid       `form:"mchid,omitempty" json:"mchid,omitempty"`
@@ -2143,6 +2196,9 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 
 // The interface specification for the client above.
 type ClientInterface interface {
+	// GetAccount request
+	GetAccount(ctx context.Context, id string, params *GetAccountParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListAnomalies request
 	ListAnomalies(ctx context.Context, params *ListAnomaliesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -2318,6 +2374,18 @@ type ClientInterface interface {
 
 	// GetTold request
 	GetTold(ctx context.Context, name SubscriberName, outTradeNo string, params *GetToldParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+}
+
+func (c *Client) GetAccount(ctx context.Context, id string, params *GetAccountParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAccountRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
 }
 
 func (c *Client) ListAnomalies(ctx context.Context, params *ListAnomaliesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3098,6 +3166,62 @@ func (c *Client) GetTold(ctx context.Context, name SubscriberName, outTradeNo st
 		return nil, err
 	}
 	return c.Client.Do(req)
+}
+
+// NewGetAccountRequest generates requests for GetAccount
+func NewGetAccountRequest(server string, id string, params *GetAccountParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithLocation("simple", false, "id", runtime.ParamLocationPath, id)
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/operator/v1/accounts/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		queryValues := queryURL.Query()
+
+		if params.Mchid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithLocation("form", true, "mchid", runtime.ParamLocationQuery, *params.Mchid); err != nil {
+				return nil, err
+			} else if parsed, err := url.ParseQuery(queryFrag); err != nil {
+				return nil, err
+			} else {
+				for k, v := range parsed {
+					for _, v2 := range v {
+						queryValues.Add(k, v2)
+					}
+				}
+			}
+
+		}
+
+		queryURL.RawQuery = queryValues.Encode()
+	}
+
+	req, err := http.NewRequest("GET", queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
 }
 
 // NewListAnomaliesRequest generates requests for ListAnomalies
@@ -6151,6 +6275,9 @@ func WithBaseURL(baseURL string) ClientOption {
 
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
+	// GetAccountWithResponse request
+	GetAccountWithResponse(ctx context.Context, id string, params *GetAccountParams, reqEditors ...RequestEditorFn) (*GetAccountResponse, error)
+
 	// ListAnomaliesWithResponse request
 	ListAnomaliesWithResponse(ctx context.Context, params *ListAnomaliesParams, reqEditors ...RequestEditorFn) (*ListAnomaliesResponse, error)
 
@@ -6326,6 +6453,29 @@ type ClientWithResponsesInterface interface {
 
 	// GetToldWithResponse request
 	GetToldWithResponse(ctx context.Context, name SubscriberName, outTradeNo string, params *GetToldParams, reqEditors ...RequestEditorFn) (*GetToldResponse, error)
+}
+
+type GetAccountResponse struct {
+	Body                          []byte
+	HTTPResponse                  *http.Response
+	JSON200                       *BuyerAccount
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAccountResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAccountResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
 }
 
 type ListAnomaliesResponse struct {
@@ -7386,6 +7536,15 @@ func (r GetToldResponse) StatusCode() int {
 	return 0
 }
 
+// GetAccountWithResponse request returning *GetAccountResponse
+func (c *ClientWithResponses) GetAccountWithResponse(ctx context.Context, id string, params *GetAccountParams, reqEditors ...RequestEditorFn) (*GetAccountResponse, error) {
+	rsp, err := c.GetAccount(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAccountResponse(rsp)
+}
+
 // ListAnomaliesWithResponse request returning *ListAnomaliesResponse
 func (c *ClientWithResponses) ListAnomaliesWithResponse(ctx context.Context, params *ListAnomaliesParams, reqEditors ...RequestEditorFn) (*ListAnomaliesResponse, error) {
 	rsp, err := c.ListAnomalies(ctx, params, reqEditors...)
@@ -7950,6 +8109,39 @@ func (c *ClientWithResponses) GetToldWithResponse(ctx context.Context, name Subs
 		return nil, err
 	}
 	return ParseGetToldResponse(rsp)
+}
+
+// ParseGetAccountResponse parses an HTTP response from a GetAccountWithResponse call
+func ParseGetAccountResponse(rsp *http.Response) (*GetAccountResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAccountResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BuyerAccount
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
 }
 
 // ParseListAnomaliesResponse parses an HTTP response from a ListAnomaliesWithResponse call

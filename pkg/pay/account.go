@@ -42,3 +42,19 @@ type Identity struct {
 	OpenID OpenID
 	SeenAt time.Time // the last login
 }
+
+// AccountMatch is an account that an id leads to, and what the id is there:
+// account_id, merged_account_id, openid or unionid.
+type AccountMatch struct {
+	MchID   MchID
+	ID      AccountID
+	FoundBy string
+}
+
+// BuyersOrders are a buyer's newest orders. Those that an openid of theirs paid are of
+// all times; others, which were not paid or were paid by somebody else, are from
+// OthersSince on, or of all times too where it is zero.
+type BuyersOrders struct {
+	Orders      []Order
+	OthersSince time.Time
+}

@@ -128,6 +128,9 @@ const (
 	NoMessages        Kind = "no_messages"
 	NoMenu            Kind = "no_menu"
 	MenuRefused       Kind = "menu_refused"
+
+	UnknownAccount   Kind = "unknown_account"
+	AmbiguousAccount Kind = "ambiguous_account"
 )
 
 // What fenflow leans on (FEN-5xxx).

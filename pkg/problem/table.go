@@ -100,6 +100,8 @@ func Table() []Entry { //nolint:funlen // a table is as long as its rows
 		{NoMessages, "FEN-4053", "app takes no server messages", "Check the appid in the address that WeChat's console has, and set `message_token_file` of the app.", http.StatusNotFound, Ack, ExitNotFound},
 		{NoMenu, "FEN-4054", "app can have no menu", "Name an appid of kind official_account that is configured with a `secret_file`; `fenflow merchant ls` lists them.", http.StatusUnprocessableEntity, Ack, ExitRefused},
 		{MenuRefused, "FEN-4055", "WeChat refuses it", "The message has WeChat's own code and words. For 40164 add the worker's address to the IP allow-list of the app in WeChat's console, for 40125 compare `secret_file`, for 48001 the account must be certified. The menu is as it was.", http.StatusUnprocessableEntity, Ack, ExitRefused},
+		{UnknownAccount, "FEN-4057", "id leads to no buyer", "Compare it with its source, character by character, and leave out `mchid` (`--mchid`), if you gave one. Buyers have accounts from their first login on; `fenflow order show NUMBER` tells of orders without one.", http.StatusNotFound, Ack, ExitNotFound},
+		{AmbiguousAccount, "FEN-4058", "id means several buyers", "Ask again with one of the account ids in the message, or with its `mchid` (`--mchid`).", http.StatusConflict, Ack, ExitRefused},
 
 		{BrokerUnavailable, "FEN-5001", "NATS cannot be reached, or is full or slow", "Check NATS and its stream limits; nothing was acknowledged, so WeChat Pay and shops repeat.", http.StatusServiceUnavailable, Retry, ExitUnavailable},
 		{DatabaseUnavailable, "FEN-5002", "PostgreSQL cannot be reached", "Check PostgreSQL and `postgres.url`; messages wait in NATS meanwhile.", http.StatusServiceUnavailable, Retry, ExitUnavailable},

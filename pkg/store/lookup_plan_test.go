@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"crypto/md5"
 	"encoding/json"
 	"os"
 	"slices"
@@ -51,7 +52,7 @@ func (b *books) fill(n int) {
 		`INSERT INTO history (mchid, out_trade_no, sequence, what, source, from_state, to_state, transaction_id, key_id, detail, at)
 			SELECT m, 'T' || g, s, 'created', 'command', 'created', 'created', '', '', '', now() - make_interval(secs => g) FROM shops, generate_series(1, 2) AS s`,
 		`INSERT INTO payments (mchid, transaction_id, out_trade_no, amount_fen, payer_total_fen, currency, openid, trade_type, bank_type, paid_at, observed_at)
-			SELECT m, '42-' || m || g, 'T' || g, 100, 99, 'CNY', 'o', 'JSAPI', 'B', now(), now() FROM shops`,
+			SELECT m, '42-' || m || g, 'T' || g, 100, 99, 'CNY', 'O' || g, 'JSAPI', 'B', now(), now() FROM shops`,
 		`INSERT INTO refunds (mchid, out_refund_no, out_trade_no, transaction_id, refund_id, amount_fen, currency, origin, state, sequence, created_at, updated_at, succeeded_at)
 			SELECT m, 'R' || g, 'T' || g, '42-' || m || g, 'RID' || m || g, 10, 'CNY', 'platform', 'succeeded', 2, now(), timestamp 'infinity', now() FROM shops`,
 		`INSERT INTO history (mchid, out_trade_no, sequence, what, source, from_state, to_state, transaction_id, key_id, detail, at, out_refund_no, refund_from, refund_to)
@@ -65,6 +66,8 @@ func (b *books) fill(n int) {
 		`INSERT INTO outbox (event_id, mchid, out_trade_no, fact, payload) SELECT gen_random_uuid(), m, 'T' || g, 'order.paid', '{}' FROM shops`,
 		`INSERT INTO published (event_id, mchid, out_trade_no, fact, payload, created_at, published_at, stream_sequence, duplicate)
 			SELECT gen_random_uuid(), m, 'T' || g, 'order.paid', '{}', timestamp 'epoch', now(), 1, false FROM shops`,
+		`INSERT INTO accounts (mchid, account_id, unionid, created_at, updated_at) SELECT m, md5(m || g)::uuid, 'U' || g, now(), now() FROM shops`,
+		`INSERT INTO identities (mchid, appid, openid, account_id, seen_at) SELECT m, 'wx', 'O' || g, md5(m || g)::uuid, now() FROM shops`,
 		`INSERT INTO audit (mchid, audit_id, at, actor, action, subject) SELECT m, gen_random_uuid(), now() - make_interval(secs => g), 'policy', 'anomaly.hold', 'T' || g FROM shops`,
 	} {
 		b.forge(`WITH shops AS MATERIALIZED (SELECT '190000010' || m AS m, g FROM generate_series(1, 3) AS m, generate_series(1, $1::int) AS g) `+statement, n)
@@ -96,6 +99,11 @@ func TestOperators_look_things_up_by_index(t *testing.T) {
 		{"find_letters", []any{"T77", noID, "", 20}},
 		{"find_letters", []any{"42-190000010377", noID, "1900000102", 20}},
 		{"find_letters", []any{id, id, "", 20}},
+		{"find_accounts", []any{"O77", noID, "", 20}},
+		{"find_accounts", []any{"U77", noID, "1900000102", 20}},
+		{"find_accounts", []any{id, id, "", 20}},
+		{"list_buyers_orders", []any{"1900000102", uuid.UUID(md5.Sum([]byte("190000010277"))).String(), 20, 20}},
+		{"nth_order", []any{"1900000102", 100}},
 		{"timeline", []any{"1900000102", "T77"}},
 		{"list_orders", []any{"", "", all, first, "", "", 20}},
 		{"list_orders", []any{"1900000102", "paid", all, first, "", "", 20}},

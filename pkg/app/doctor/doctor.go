@@ -16,7 +16,7 @@ type Options struct {
 	// Load reads the configuration for a role, as the role itself would.
 	Load    func(config.Role) (config.Config, error)
 	Role    config.Role // only what this role needs; RoleAny: every role that is set up here
-	Offline bool        // ask no host of WeChat Pay's
+	Offline bool        // ask no host of WeChat's or WeChat Pay's, and not front.url
 	Now     func() time.Time
 }
 
@@ -108,5 +108,5 @@ func (d *doctor) leave() {
 
 // checks is the plan: what there is to look at, in the order in which it is told.
 func (d *doctor) checks() []check {
-	return slices.Concat(d.configuration(), d.postgres(), d.nats(), d.redis(), d.wechatpay(), d.traffic(), d.host())
+	return slices.Concat(d.configuration(), d.postgres(), d.nats(), d.redis(), d.wechatpay(), d.front(), d.wechat(), d.traffic(), d.host())
 }

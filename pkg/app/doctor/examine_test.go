@@ -25,11 +25,12 @@ func TestExamine_ends_in_time_when_everything_hangs(t *testing.T) {
 	for variable, address := range map[string]string{
 		"FENFLOW_POSTGRES_URL": "postgres://u:s3cret@HOST/x?sslmode=disable", "FENFLOW_REDIS_URL": "redis://:s3cret@HOST/0", "FENFLOW_NATS_URL": "nats://HOST",
 		"FENFLOW_NATS_MONITOR_URLS": "http://HOST", "FENFLOW_WECHATPAY_BASE_URL": "https://HOST", "FENFLOW_LISTEN_ADMIN": "HOST", "FENFLOW_LISTEN_NOTIFY": "HOST",
+		"FENFLOW_WECHAT_BASE_URL": "https://HOST", "FENFLOW_FRONT_URL": "https://HOST", "FENFLOW_LISTEN_FRONT": "HOST",
 	} {
 		s.env[variable] = strings.Replace(address, "HOST", frozen(t), 1)
 	}
 	f := s.examine() // within 20 s
-	for _, check := range []string{"postgres.reachable", "redis.reachable", "nats.reachable", "nats.monitor", "wechatpay.tls"} {
+	for _, check := range []string{"postgres.reachable", "redis.reachable", "nats.reachable", "nats.monitor", "wechatpay.tls", "wechat.tls"} {
 		f.is(doctor.Fail, check, "")
 	}
 	f.is(doctor.OK, "configuration.file", "")

@@ -48,6 +48,7 @@ func newSite(t *testing.T, change ...func(*simulator.InitOptions)) *site {
 		PublicURL: "https://pay.example.com", BaseURL: "http://" + testkit.FreeAddr(t), PostgresURL: "postgres://u@" + testkit.FreeAddr(t) + "/x?sslmode=disable",
 		NATSURL: "nats://" + testkit.FreeAddr(t), NATSMonitorURLs: []string{"http://" + testkit.FreeAddr(t)}, RedisURL: "redis://" + testkit.FreeAddr(t) + "/0",
 		ListenNotify: testkit.FreeAddr(t), ListenAPI: testkit.FreeAddr(t), ListenAdmin: testkit.FreeAddr(t),
+		ListenFront: testkit.FreeAddr(t), FrontURL: "http://" + testkit.FreeAddr(t), ShopURL: "https://shop.example.com/buy/",
 	}
 	for _, c := range change {
 		c(&o)
@@ -129,12 +130,16 @@ func (s *site) examine() found {
 	f := found{s.t, doctor.Examine(s.t.Context(), doctor.Options{Load: s.load, Role: s.role, Offline: s.offline, Now: s.now})}
 	require.Less(s.t, time.Since(began), 21*time.Second)
 	secrets := []string{s.merchant.APIv3Key, s.merchant.APIv2Key, s.merchant.APIKey, "s3cret", "BEGIN PRIVATE"}
+	for _, app := range s.merchant.Apps {
+		secrets = append(secrets, app.Secret)
+	}
 	for _, one := range f.all {
 		require.NotEmpty(s.t, one.Detail, one)
 		require.Equal(s.t, one.Verdict == doctor.Warn || one.Verdict == doctor.Fail, one.Fix != "", "%+v", one)
 		for _, secret := range secrets {
 			require.NotContains(s.t, one.Detail+one.Fix+one.Subject, secret, "%s", one.Check)
 		}
+		require.NotRegexp(s.t, `[0-9A-Za-z_-]{100}`, one.Detail, "an access token has that shape")
 	}
 	return f
 }

@@ -34,11 +34,12 @@ func (d *doctor) host() []check {
 		at     func(config.Listen) string
 	}{
 		{"notify", config.RoleIngest, true, func(l config.Listen) string { return l.Notify }},
+		{"front", config.RoleIngest, true, func(l config.Listen) string { return l.Front }},
 		{"api", config.RoleIngest, false, func(l config.Listen) string { return l.API }},
 		{"console", config.RoleConsole, false, func(l config.Listen) string { return l.Console }},
 	} {
 		c, looked := d.roles[l.role]
-		if address := l.at(c.Listen); looked && address != "" {
+		if address := l.at(c.Listen); looked && address != "" && (l.name != "front" || c.Front.Open()) {
 			secure := l.public && c.Listen.TLSCertFile != ""
 			checks = append(checks, check{name: "host.listen", subject: l.name, look: func(ctx context.Context) []outcome {
 				return d.listener(ctx, c.Listen, address, secure)

@@ -62,6 +62,7 @@ func messages() map[int]string {
 		wantsGet: "require GET method", wantsPost: "require POST method", emptyBody: "empty post data",
 		dailyQuota: "reach max api daily quota limit", minuteQuota: "api minute-quota reach limit, must slower, retry next minute",
 		noMenu: "menu no exist", badFormat: "data format error", unauthorized: "api unauthorized",
+		40164: "invalid ip 203.0.113.7, not in whitelist", // documentation's address: the stand-in lets all in
 		40016: "invalid button size", 40017: "invalid button type", 40018: "invalid button name size",
 		40019: "invalid button key size", 40020: "invalid button url size", 40023: "invalid sub button size",
 		40025: "invalid sub button name size", 40226: "high risk user, mini program login is forbidden",
