@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"regexp"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
@@ -26,6 +28,19 @@ type Handler = func(context.Context, []byte) ([]byte, error)
 // and another worker answers.
 var errStopping = errors.New("this worker is stopping; ask again")
 
+// errBusy is what a caller is told when too many ask at once.
+var errBusy = errors.New("too many ask at the same time; ask again in a moment")
+
+const (
+	// maxWaiting bounds the requests of a subject that wait for a place. The front
+	// door's come from strangers: they must not fill this process, nor a queue that
+	// is worked through long after they left.
+	maxWaiting = 4 * maxServing
+	// waitsAtMost: callers wait 4.5 to 8 s for their answer, and the work takes its
+	// part of that. What begins later is done for nobody, and may spend a login code.
+	waitsAtMost = 3 * time.Second
+)
+
 // ServeService answers requests on several subjects as Serve does, as one NATS
 // service, so that the broker's tools find it and show what it does: `nats micro
 // ls`, `nats micro info NAME`, `nats micro stats NAME`. The last word of a subject
@@ -34,7 +49,7 @@ var errStopping = errors.New("this worker is stopping; ask again")
 func (b *Bus) ServeService(ctx context.Context, c ServiceConfig, handlers map[string]Handler) error {
 	s := &service{bus: b, endpoints: map[string]*endpoint{}}
 	for subject, handle := range handlers {
-		s.endpoints[subject] = &endpoint{subject: subject, handle: handle, room: make(chan struct{}, maxServing)}
+		s.endpoints[subject] = newEndpoint(subject, handle)
 	}
 	made, err := micro.AddService(b.conn, micro.Config{
 		Name: c.Name, Version: serviceVersion(c.Version), Description: c.Description, QueueGroup: queueGroup,
@@ -87,9 +102,10 @@ func (s *service) finish() {
 	s.underWay.Wait()
 }
 
-// take hands a request to a goroutine of its own, when there is room: requests of
-// one subject come one after the other. Answers go past micro.Request, which is for
-// one goroutine; so the counts that matter are the endpoint's.
+// take hands a request to a goroutine of its own, which waits for a place; it never
+// waits itself, so that the broker's client holds no queue of old requests. Answers go
+// past micro.Request, which is for one goroutine; so the counts that matter are the
+// endpoint's.
 func (s *service) take(ctx context.Context, e *endpoint, r micro.Request) {
 	if !isInbox(r.Reply()) {
 		return
@@ -99,16 +115,17 @@ func (s *service) take(ctx context.Context, e *endpoint, r micro.Request) {
 		return
 	}
 	select {
-	case e.room <- struct{}{}:
-	case <-ctx.Done():
+	case e.line <- struct{}{}:
+	default:
 		s.underWay.Done()
-		s.answer(r, nil, errStopping)
+		e.count(errBusy)
+		s.answer(r, nil, errBusy)
 		return
 	}
 	go func() {
 		defer s.underWay.Done()
-		defer func() { <-e.room }()
-		data, err := safely(ctx, r.Data(), e.handle)
+		defer func() { <-e.line }()
+		data, err := e.serve(ctx, r.Data())
 		e.count(err)
 		s.answer(r, data, err)
 	}()
@@ -117,7 +134,11 @@ func (s *service) take(ctx context.Context, e *endpoint, r micro.Request) {
 func (s *service) answer(r micro.Request, data []byte, failure error) {
 	msg := &nats.Msg{Subject: r.Reply(), Data: data, Header: nats.Header{}}
 	if failure != nil {
-		s.bus.log.Warn("request failed", "subject", r.Subject(), "error", failure)
+		level := slog.LevelWarn
+		if errors.Is(failure, errBusy) { // the caller logs it; a flood fills one log, not two
+			level = slog.LevelDebug
+		}
+		s.bus.log.Log(context.Background(), level, "request failed", "subject", r.Subject(), "error", failure)
 		msg.Header.Set(headerError, failure.Error())
 	}
 	if err := s.bus.conn.PublishMsg(msg); err != nil {
@@ -129,10 +150,31 @@ func (s *service) answer(r micro.Request, data []byte, failure error) {
 type endpoint struct {
 	subject string
 	handle  Handler
+	line    chan struct{} // maxServing and maxWaiting together
 	room    chan struct{} // maxServing at the same time
 
 	mu               sync.Mutex
 	answered, failed int64
+}
+
+func newEndpoint(subject string, handle Handler) *endpoint {
+	return &endpoint{subject: subject, handle: handle, line: make(chan struct{}, maxServing+maxWaiting), room: make(chan struct{}, maxServing)}
+}
+
+// serve waits for a place, for a while, and then has the request answered.
+func (e *endpoint) serve(ctx context.Context, question []byte) ([]byte, error) {
+	patience, enough := context.WithTimeout(ctx, waitsAtMost)
+	defer enough()
+	select {
+	case e.room <- struct{}{}:
+		defer func() { <-e.room }()
+		return safely(ctx, question, e.handle)
+	case <-patience.Done():
+	}
+	if ctx.Err() != nil {
+		return nil, errStopping
+	}
+	return nil, errBusy
 }
 
 func (e *endpoint) count(err error) {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/nats-io/nats.go/micro"
 	"github.com/stretchr/testify/require"
@@ -185,6 +187,59 @@ func TestServeService_bounds_what_is_under_way_and_finishes_it_at_the_end(t *tes
 		}
 	}
 	require.GreaterOrEqual(t, finished, maxServing)
+}
+
+// Strangers ask through the front door: one subject that is slow, such as logins while
+// WeChat is, must not pile up work for callers who have long gone, nor take the others along.
+func TestServeService_refuses_at_once_when_too_many_wait(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	front := connect(t, w.server, "front")
+	hold := make(chan struct{})
+	stop := w.serveService(t, map[string]Handler{
+		RequestWeChatLogin: func(context.Context, []byte) ([]byte, error) { <-hold; return nil, nil },
+		RequestWeChatOrder: func(context.Context, []byte) ([]byte, error) { return []byte("quick"), nil },
+	})
+	require.Eventually(t, func() bool {
+		_, err := front.Request(t.Context(), RequestWeChatOrder, nil, soon)
+		return err == nil
+	}, soon, often)
+	const more = 50
+	refused := make(chan error, maxServing+maxWaiting+more)
+	for range cap(refused) {
+		go func() {
+			_, err := front.Request(context.WithoutCancel(t.Context()), RequestWeChatLogin, nil, soon)
+			refused <- err
+		}()
+	}
+	for range more {
+		require.ErrorContains(t, <-refused, "too many ask")
+	}
+	_, err := front.Request(t.Context(), RequestWeChatOrder, nil, soon)
+	require.NoError(t, err)
+	close(hold)
+	for range maxServing + maxWaiting {
+		<-refused
+	}
+	require.ErrorIs(t, <-stop(), context.Canceled)
+}
+
+func TestEndpoint_begins_nothing_for_a_caller_who_waited_too_long(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := newEndpoint("s", func(context.Context, []byte) ([]byte, error) { t.Error("begun"); return nil, nil })
+		for range maxServing {
+			e.room <- struct{}{}
+		}
+		began := time.Now()
+		_, err := e.serve(t.Context(), nil)
+		require.ErrorIs(t, err, errBusy)
+		require.Equal(t, waitsAtMost, time.Since(began))
+		ctx, end := context.WithCancel(t.Context())
+		end()
+		_, err = e.serve(ctx, nil)
+		require.ErrorIs(t, err, errStopping)
+	})
 }
 
 func TestServiceVersion_is_one_that_NATS_takes(t *testing.T) {

@@ -90,32 +90,20 @@ func (s *Service) renew(ctx context.Context, o pay.Order) (pay.Order, *problem.E
 	return s.renewInTurn(ctx, renewing, wechat, o)
 }
 
-// renewInTurn holds the number against a command of the shop's: a second prepay
-// call would take the first one's code_url out of use.
+// renewInTurn holds the number against a command of the shop's.
 func (s *Service) renewInTurn(ctx, renewing context.Context, wechat WeChat, o pay.Order) (pay.Order, *problem.Error) {
 	unlock, err := s.numbers.lock(renewing, o.MchID, o.OutTradeNo)
 	if err != nil {
 		return o, busy()
 	}
 	defer unlock()
-	now, found, err := s.Books.Order(ctx, o.MchID, o.OutTradeNo)
+	end, err := s.renewAlone(ctx, call{wechat: wechat, order: o})
 	switch {
 	case err != nil:
 		return o, s.fault(err)
-	case !found:
-		return o, noOrderOfTheirs(string(o.OutTradeNo))
-	}
-	if bad := s.unpayable(now); bad != nil || s.live(now) {
-		return now, bad
-	}
-	until, _ := renewing.Deadline()
-	end, err := s.prepay(ctx, call{wechat: wechat, order: now, deadline: s.Now().Add(time.Until(until))})
-	switch {
-	case err != nil:
-		return now, s.fault(err)
 	case end.problem != nil:
 		s.renewed.failed(o, s.Now(), end.problem)
-		return now, end.problem
+		return o, end.problem
 	}
 	return end.order, s.unpayable(end.order)
 }

@@ -43,7 +43,7 @@ func (s *Service) createOrder(ctx context.Context, cmd pay.Command) (ending, err
 		return failed(pay.CommandRefused, bad), nil
 	}
 	// One at a time for each number: a second prepay call would take the
-	// first caller's code_url out of use.
+	// first caller's code_url out of use. (Of renewals, in all workers.)
 	unlock, err := s.numbers.lock(ctx, cmd.MchID, cmd.OutTradeNo)
 	if err != nil {
 		return ending{}, err
@@ -58,6 +58,9 @@ func (s *Service) createOrder(ctx context.Context, cmd pay.Command) (ending, err
 	}
 	if end := s.asItStands(cmd, order); end != nil {
 		return *end, nil
+	}
+	if order.State == pay.OrderAwaitingPayment {
+		return s.renewAlone(ctx, call{wechat: wechat, order: order, deadline: cmd.Deadline})
 	}
 	return s.prepay(ctx, call{wechat: wechat, order: order, fresh: fresh, deadline: cmd.Deadline})
 }

@@ -1,6 +1,8 @@
 package command
 
 import (
+	"context"
+	"fmt"
 	"time"
 
 	"github.com/fenflow/fenflow/pkg/pay"
@@ -16,6 +18,11 @@ const (
 	// for so long, and WeChat Pay hears nothing of them. A call that got
 	// something is followed by none until its credential runs out.
 	renewGap = time.Second
+	// renewalLease is longer than the call that it is for; a worker that died in it
+	// is waited for no longer.
+	renewalLease = payTime + 2*time.Second
+	// renewalLook is how soon a worker looks again whether another one is done.
+	renewalLook = 100 * time.Millisecond
 )
 
 // renewals are credentials being made anew for buyers.
@@ -54,4 +61,44 @@ func (r *renewals) heard(o pay.Order, now time.Time) *problem.Error {
 		return nil
 	}
 	return f.why
+}
+
+// renewAlone makes the credential of an order that had one anew, in one worker at a
+// time: a second prepay call takes the first one's code_url out of use, and the books
+// must end with the last. Whoever waited takes what the other one got.
+func (s *Service) renewAlone(ctx context.Context, c call) (ending, error) {
+	if until := s.Now().Add(payTime); c.deadline.IsZero() || until.Before(c.deadline) {
+		c.deadline = until
+	}
+	calling, cancel := s.untilDeadline(ctx, c.deadline)
+	defer cancel()
+	for {
+		end, err := s.Books.LeaseRenewal(ctx, c.order.MchID, c.order.OutTradeNo, renewalLease)
+		switch {
+		case err != nil:
+			return ending{}, fmt.Errorf("lease a renewal: %w", err)
+		case end != nil:
+			defer func() { _ = end(context.WithoutCancel(ctx)) }() // else it ends by itself
+			return s.renewLeased(ctx, c)
+		case !wait(calling, renewalLook):
+			return failed(pay.CommandUnavailable, busy()), nil
+		}
+	}
+}
+
+// renewLeased looks again: another worker may just have been done with it.
+func (s *Service) renewLeased(ctx context.Context, c call) (ending, error) {
+	now, found, err := s.Books.Order(ctx, c.order.MchID, c.order.OutTradeNo)
+	switch {
+	case err != nil:
+		return ending{}, fmt.Errorf("look up order: %w", err)
+	case !found:
+		return failed(pay.CommandRefused, noOrderOfTheirs(string(c.order.OutTradeNo))), nil
+	case now.State == pay.OrderFailed:
+		return *refusedBy(now), nil
+	case now.State != pay.OrderAwaitingPayment || s.live(now):
+		return *done(now, statusKnown), nil
+	}
+	c.order = now
+	return s.prepay(ctx, c)
 }

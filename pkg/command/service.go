@@ -34,6 +34,8 @@ type Orders interface {
 	Order(ctx context.Context, mchid pay.MchID, no pay.OutTradeNo) (pay.Order, bool, error)
 	CreateOrder(ctx context.Context, o pay.Order) (order pay.Order, created bool, events []pay.Outgoing, err error)
 	Story(ctx context.Context, mchid pay.MchID, no pay.OutTradeNo) (pay.Story, bool, error)
+	// LeaseRenewal lets one worker make a credential anew; nil: another one does.
+	LeaseRenewal(ctx context.Context, mchid pay.MchID, no pay.OutTradeNo, lease time.Duration) (end func(context.Context) error, err error)
 }
 
 // Refunds are the refunds in the books, and what they give back.

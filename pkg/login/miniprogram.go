@@ -57,7 +57,8 @@ func addRawData(arrival *pay.Arrival, q Question, key merchant.Secret) error {
 }
 
 // addUserData takes what WeChat encrypted for this session, if it is about whom the
-// code was.
+// code was. Who holds the session can forge such data (package wechat), so it never
+// says which account it is: a unionid comes with the code, or not at all.
 func (s *Service) addUserData(arrival *pay.Arrival, app App, q Question, key merchant.Secret) error {
 	data, err := wechat.OpenUserData(key, app.ID, q.EncryptedData, q.IV, s.Now())
 	if err != nil {
@@ -69,7 +70,6 @@ func (s *Service) addUserData(arrival *pay.Arrival, app App, q Question, key mer
 	case data.UnionID != "" && arrival.UnionID != "" && data.UnionID != arrival.UnionID:
 		return problem.New(problem.NotFromWeChat, "the encrypted data has another unionid than the code")
 	}
-	arrival.UnionID = cmp.Or(arrival.UnionID, data.UnionID)
 	arrival.Nickname = cmp.Or(data.Nickname, arrival.Nickname)
 	arrival.AvatarURL = cmp.Or(data.AvatarURL, arrival.AvatarURL)
 	arrival.Phone = data.Phone.Number

@@ -145,11 +145,16 @@ func (p *platform) called(path string) int {
 	return p.calls[path]
 }
 
+func plainOf(about answer) string {
+	plain, _ := json.Marshal(about)
+	return string(plain)
+}
+
 // encrypted is what wx.getUserInfo gives, made as WeChat documents it.
 func encrypted(key string, about answer, appid string, at time.Time) (data, iv string) {
 	about = maps.Clone(about)
 	about["watermark"] = answer{"appid": appid, "timestamp": at.Unix()}
-	plain, _ := json.Marshal(about)
+	plain := []byte(plainOf(about))
 	pad := aes.BlockSize - len(plain)%aes.BlockSize
 	for range pad {
 		plain = append(plain, byte(pad))

@@ -38,7 +38,7 @@ func TestProgramLogin_ends_in_an_account_with_what_came_along(t *testing.T) {
 	id := s.comes(answer{"appid": mini, "code": "plain"}).AccountID
 	require.Empty(t, s.account(id).UnionID)
 
-	s.programs("rich", "open-m", nil)
+	s.programs("rich", "open-m", answer{"unionid": union})
 	s.set(func(p *platform) { p.phones["phone"] = phoneOf("+86 13800000000", mini) })
 	data, iv := encrypted(sessionKey, answer{"openId": "open-m", "nickName": "茶客", "avatarUrl": "https://wx.qlogo.cn/1", "unionId": union}, string(mini), noon)
 	raw := `{"nickName":"茶","avatarUrl":""}`
@@ -54,7 +54,7 @@ func TestProgramLogin_ends_in_an_account_with_what_came_along(t *testing.T) {
 	s.set(func(p *platform) {
 		p.userinfo["AT-app"] = answer{"openid": "open-a", "nickname": "茶", "unionid": union}
 	})
-	require.Equal(t, id, s.comes(answer{"appid": phoneApp, "code": "app"}).AccountID, "the unionid of the encrypted data leads to the same buyer")
+	require.Equal(t, id, s.comes(answer{"appid": phoneApp, "code": "app"}).AccountID, "the unionid leads to the same buyer")
 }
 
 func phoneOf(number string, appid pay.AppID) answer {

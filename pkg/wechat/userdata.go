@@ -6,6 +6,7 @@ import (
 	"crypto/cipher"
 	"encoding/base64"
 	"encoding/json"
+	"strconv"
 	"time"
 
 	"github.com/fenflow/fenflow/pkg/merchant"
@@ -32,48 +33,57 @@ type UserData struct {
 	Raw         json.RawMessage // all of it, as WeChat wrote it
 }
 
-// userDataWire is the decrypted JSON; OpenID's name is written as documented.
-type userDataWire struct {
-	OpenID          string `json:"openId"`
-	UnionID         string `json:"unionId"`
-	Nickname        string `json:"nickName"`
-	AvatarURL       string `json:"avatarUrl"`
-	PhoneNumber     string `json:"phoneNumber"`
-	PurePhoneNumber string `json:"purePhoneNumber"`
-	CountryCode     string `json:"countryCode"`
-	Watermark       struct {
-		Timestamp int64  `json:"timestamp"`
-		AppID     string `json:"appid"`
-	} `json:"watermark"`
-}
-
 // OpenUserData decrypts what a mini program posted and checks that WeChat made
 // it for this app within the last 10 minutes (5 minutes into the future are
 // forgiven to clocks). Every failure to decrypt reads the same.
+//
+// It is encrypted and not authenticated: who has data of their own can cut it, and
+// choose its first 16 characters. So it is read strictly, and taken only where it
+// is whole: a profile names its person, a phone number comes in its three fields.
+// That makes forging hard and proves nothing: take an openid and a unionid from
+// CodeToSession, and a phone number that money hangs on from PhoneNumber.
 func OpenUserData(sessionKey merchant.Secret, appid pay.AppID, encryptedData, iv string, now time.Time) (UserData, error) {
 	plain, rejected := decryptUserData(sessionKey, encryptedData, iv)
 	if rejected != nil {
 		return UserData{}, rejected
 	}
-	var wire userDataWire
-	if err := json.Unmarshal(plain, &wire); err != nil {
+	fields, err := parseJSON(plain)
+	if err != nil {
 		return UserData{}, reject(RejectDecrypt, "the encrypted data was not made with this session's key")
 	}
-	if !sameText(wire.Watermark.AppID, string(appid)) {
+	if !sameText(fields["watermark.appid"], string(appid)) {
 		return UserData{}, reject(RejectForeign, "the encrypted data is another app's")
 	}
-	at := time.Unix(wire.Watermark.Timestamp, 0).UTC()
+	seconds, err := strconv.ParseInt(fields["watermark.timestamp"], 10, 64)
+	if err != nil {
+		return UserData{}, reject(RejectMalformed, "the encrypted data says not when it was made")
+	}
+	at := time.Unix(seconds, 0).UTC()
 	if at.Before(now.Add(-userDataAge)) || at.After(now.Add(userDataAhead)) {
 		return UserData{}, reject(RejectStale, "the encrypted data is of %s: it may be 10 minutes old and 5 minutes ahead of our clock", stampText(at))
 	}
-	if wire.OpenID != "" && !openIDShape.MatchString(wire.OpenID) || wire.UnionID != "" && !openIDShape.MatchString(wire.UnionID) {
-		return UserData{}, reject(RejectMalformed, "the encrypted data holds an openid or unionid of an unusual shape")
-	}
-	return UserData{
-		OpenID: pay.OpenID(wire.OpenID), UnionID: pay.UnionID(wire.UnionID), Nickname: wire.Nickname, AvatarURL: wire.AvatarURL,
-		Phone:       Phone{Number: wire.PhoneNumber, PureNumber: wire.PurePhoneNumber, CountryCode: wire.CountryCode},
+	data := UserData{
+		OpenID: pay.OpenID(fields["openId"]), UnionID: pay.UnionID(fields["unionId"]), Nickname: fields["nickName"], AvatarURL: fields["avatarUrl"],
+		Phone:       Phone{Number: fields["phoneNumber"], PureNumber: fields["purePhoneNumber"], CountryCode: fields["countryCode"]},
 		WatermarkAt: at, Raw: plain,
-	}, nil
+	}
+	if rejected := data.whole(); rejected != nil {
+		return UserData{}, rejected
+	}
+	return data, nil
+}
+
+// whole refuses what is neither a profile nor a phone number as WeChat writes them.
+func (d UserData) whole() *RejectError {
+	if d.OpenID != "" && !openIDShape.MatchString(string(d.OpenID)) || d.UnionID != "" && !openIDShape.MatchString(string(d.UnionID)) {
+		return reject(RejectMalformed, "the encrypted data holds an openid or unionid of an unusual shape")
+	}
+	profile := d.OpenID != "" && d.Phone == Phone{}
+	phone := d.Phone.Number != "" && d.Phone.PureNumber != "" && d.Phone.CountryCode != "" && d.OpenID == "" && d.UnionID == ""
+	if !profile && !phone {
+		return reject(RejectMalformed, "the encrypted data is neither a whole profile nor a whole phone number")
+	}
+	return nil
 }
 
 // CheckRawData holds rawData of wx.getUserProfile against its signature.
