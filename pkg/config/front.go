@@ -55,9 +55,10 @@ func (f Front) CheckSessionKey() error {
 	if key == nil || err != nil {
 		return err
 	}
-	verify, err := f.SessionPublicKeys()
-	if err != nil || len(verify) == 0 || slices.ContainsFunc(verify, func(half ed25519.PublicKey) bool { return half.Equal(key.Public()) }) {
-		return nil // what is wrong with the public halves is told with the snapshot
+	if verify, wrong := f.SessionPublicKeys(); wrong != nil || len(verify) == 0 || slices.ContainsFunc(verify, func(half ed25519.PublicKey) bool {
+		return half.Equal(key.Public())
+	}) {
+		return nil //nolint:nilerr // the public halves that cannot be read are told with the snapshot
 	}
 	return problem.Newf(problem.SecretUnreadable, "front.session_key_file: %s belongs to none of front.session_public_key_files: "+
 		"every session would be refused; name the session.pub that was made with it", f.SessionKeyFile)
