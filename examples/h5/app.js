@@ -46,19 +46,20 @@ function see(id) {
 function sorry(error) {
   if (error.status === 401) {
     door.forget();
-    return needLogin();
+    return needLogin(error);
   }
   say(`出错了，请重试。（${error.code || error.message}）`, 'That did not work; please try again.', true);
 }
 
-function needLogin() {
+function needLogin(refused) {
   const last = Number(sessionStorage.getItem('tried'));
   if (inside && Date.now() - last > 30000) {
     sessionStorage.setItem('tried', String(Date.now()));
     say('正在用微信登录…', 'Logging in with WeChat…');
     return door.logIn(shop.appid);
   }
-  say('', '');
+  if (refused) say(`请重新登录。（${refused.code || refused.message}）`, 'Please log in again.', true);
+  else say('', '');
   see('door');
 }
 
@@ -155,17 +156,20 @@ async function pay() {
   const told = await (way() === 'sdk' ? payInSDK(window.wx, made.choose_wx_pay) : payInBridge(made.wei_xin_js_bridge));
   if (told === 'cancel') say('您取消了付款。', 'You cancelled.');
   if (told === 'fail') say('微信没有完成付款。', 'WeChat did not complete the payment.', true);
-  if (told === 'ok') say('正在向微信支付查询…', 'Asking WeChat Pay…');
-  follow(no);
+  follow(no, told === 'ok');
 }
 
-async function follow(no) {
+// follow shows what WeChat Pay says, and says so when somebody claimed that it is paid.
+async function follow(no, claimed) {
   const mine = ++following;
   let last;
+  let answers = 0;
+  if (claimed) say('正在向微信支付查询…', 'Asking WeChat Pay…');
   try {
     await door.follow(no, (order) => {
       if (mine !== following) return false;
       show(last = order);
+      if (claimed && ++answers === 3 && order.state === 'awaiting_payment') say('微信支付尚未确认收款，继续查询中…', 'WeChat Pay has confirmed no payment yet. Still asking…');
       return true;
     });
     if (mine !== following) return;
@@ -206,9 +210,10 @@ async function start() {
   inside = /MicroMessenger/i.test(navigator.userAgent) || typeof WeixinJSBridge !== 'undefined';
   $('place').replaceChildren(...(inside ? two('微信内', 'in WeChat') : two('微信外', 'outside WeChat')));
   $('place').hidden = false;
+  $('outside').hidden = inside;
   $('login').onclick = () => once($('login'), () => door.logIn(inside ? shop.appid : shop.website_appid || shop.appid));
   $('pay').onclick = () => once($('pay'), pay);
-  $('check').onclick = () => once($('check'), () => follow(shown.out_trade_no));
+  $('check').onclick = () => void follow(shown.out_trade_no, true);
   $('back').onclick = leave;
   render();
   try {
@@ -220,7 +225,7 @@ async function start() {
   if (!door.session) return needLogin();
   if (inside && window.wx) {
     sdk = door.configure(window.wx, ['chooseWXPay', 'updateAppMessageShareData', 'updateTimelineShareData']).then(() => share(window.wx));
-    sdk.catch(() => say('分享和 JS-SDK 支付不可用。', 'Sharing, and payment by JS-SDK, do not work here.', true));
+    sdk.catch((error) => say(`分享和 JS-SDK 支付不可用。（${error.code || error.message}）`, 'Sharing, and payment by JS-SDK, do not work here.', true));
   }
   const open = new URLSearchParams(location.search).get('order') || sessionStorage.getItem('order');
   say('', '');

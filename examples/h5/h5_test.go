@@ -33,6 +33,7 @@ func TestBuyerPaysInBrowser(t *testing.T) {
 		{"a changed price gets the shop's", changedPrice},
 		{"a passed on address logs nobody in", passedOnAddress},
 		{"a session that ran out is made anew", sessionRunsOut},
+		{"a session that is never taken is told of", sessionIsNeverTaken},
 		{"outside WeChat, by QR code", paysByQRCode},
 		{"outside WeChat, by H5", paysByH5},
 	} {
@@ -127,6 +128,7 @@ func okWithoutMoney(p *phone, s street.Street) {
 		require.False(p.t, s.PaidAtPlatform(p.t, no))
 		require.Equal(p.t, no, p.order("awaiting_payment"))
 		require.NotContains(p.t, ask[string](p, `document.querySelector("main").innerText`), "已付款，谢谢")
+		p.sees(`document.getElementById("say").textContent.includes("尚未确认")`) // long before it gives up asking
 		p.keep("ok-without-money-" + way)
 		p.tap("#back")
 	}
@@ -176,6 +178,17 @@ func (p *phone) scan(s street.Street, user string) {
 	p.tap("#login")
 	p.tap(`button[name="user"][value=` + quoted(user) + `]`)
 	p.sees(`document.getElementById("counter")?.checkVisibility()`)
+}
+
+// A session that fails at once again, because of a wrong key say, is told of: there is
+// no login after login in secret.
+func sessionIsNeverTaken(p *phone, s street.Street) {
+	p.enter(s, "jim")
+	ask[bool](p, `(door.session = "nobody.takes.this", true)`)
+	p.tap("#buy-tea")
+	p.sees(`document.getElementById("say").textContent.includes("请重新登录")`)
+	require.False(p.t, ask[bool](p, `document.getElementById("outside").checkVisibility()`), "nobody in WeChat is told to open WeChat")
+	p.keep("log-in-again")
 }
 
 func paysByQRCode(p *phone, s street.Street) {

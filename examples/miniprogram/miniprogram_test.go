@@ -85,6 +85,7 @@ func okWithoutMoney(t *testing.T, s street.Street) {
 	no := p.shows("awaiting_payment")
 	p.do(`page.check()`)
 	require.Equal(t, "Not paid yet", p.data().State.En)
+	require.Contains(t, p.data().Note.Zh, "尚未确认", "who asks is answered")
 	require.Equal(t, "awaiting_payment", s.Check(t, no).State)
 	require.False(t, s.PaidAtPlatform(t, no))
 }

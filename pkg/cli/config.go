@@ -55,6 +55,7 @@ func (c *commandLine) configCheck(role string, secrets bool) (answer, error) {
 		cfg, err := c.load(r)
 		if err == nil && secrets {
 			_, err = cfg.Snapshot()
+			err = errors.Join(err, cfg.Front.CheckSessionKey())
 		}
 		found.add(cfg, err)
 	}
@@ -113,6 +114,8 @@ func flatten(err error) []problem.Field {
 		return p.Fields
 	case errors.As(err, &p) && p.Detail != "":
 		return []problem.Field{{Message: p.Detail}}
+	case errors.As(err, &p) && p.Unwrap() != nil:
+		return flatten(p.Unwrap())
 	}
 	return []problem.Field{{Message: err.Error()}}
 }

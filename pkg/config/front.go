@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/ed25519"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/fenflow/fenflow/pkg/merchant"
@@ -42,7 +43,23 @@ func (f Front) SessionPublicKeys() ([]ed25519.PublicKey, error) {
 		}
 	}
 	if err := errors.Join(problems...); err != nil {
-		return keys, problem.Wrap(problem.Config, err, "front.session_public_key_files")
+		return keys, problem.Wrap(problem.SecretUnreadable, err, "")
 	}
 	return keys, nil
+}
+
+// CheckSessionKey reads the key that signs, and says when nobody would take what it
+// signs: its public half is none of those that sessions are verified with.
+func (f Front) CheckSessionKey() error {
+	key, err := f.SessionKey()
+	if key == nil || err != nil {
+		return err
+	}
+	if verify, wrong := f.SessionPublicKeys(); wrong != nil || len(verify) == 0 || slices.ContainsFunc(verify, func(half ed25519.PublicKey) bool {
+		return half.Equal(key.Public())
+	}) {
+		return nil //nolint:nilerr // the public halves that cannot be read are told with the snapshot
+	}
+	return problem.Newf(problem.SecretUnreadable, "front.session_key_file: %s belongs to none of front.session_public_key_files: "+
+		"every session would be refused; name the session.pub that was made with it", f.SessionKeyFile)
 }

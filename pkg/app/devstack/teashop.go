@@ -18,7 +18,7 @@ const shopName = "shop"
 // Why the shop cannot open.
 var (
 	errNoCheckout = errors.New("this is not a checkout of fenflow, so examples/shop cannot be built")
-	errNoAccount  = errors.New("the test merchant of a former run has no official account; start with another --dir")
+	errNoAccount  = errors.New("the test merchant is of a former version and has no official account; for a new one, name a new directory: devstack up --dir")
 )
 
 // startShop builds examples/shop and opens it. It is a business system, no part of
@@ -29,7 +29,7 @@ func (s *Stack) startShop(ctx context.Context) error {
 	}
 	root, err := checkout()
 	if err == nil && s.appidOf(weixin.KindOfficialAccount) == "" {
-		err = errNoAccount
+		err = fmt.Errorf("%w %s-new", errNoAccount, s.options.Dir)
 	}
 	if err != nil {
 		s.say("the tea shop stays closed: %v", err)

@@ -70,7 +70,12 @@ Page({
   },
 
   check() {
-    return this.work(async () => this.show(await api.check(this.data.order.out_trade_no)));
+    return this.work(async () => {
+      const order = await api.check(this.data.order.out_trade_no);
+      this.show(order);
+      if (order.state === 'awaiting_payment') this.say('微信支付尚未确认收款。', 'WeChat Pay has confirmed no payment yet.');
+      else this.say();
+    });
   },
 
   async follow(no) {
