@@ -74,7 +74,7 @@ func startStack(t *testing.T, with ...func(*devstack.Options)) *devstack.Stack {
 func TestStackSessions(t *testing.T) { //nolint:tparallel // the scripts are; the group waits for them
 	t.Parallel()
 	ear := newEavesdropper(t)
-	stack := startStack(t, func(o *devstack.Options) { o.WeChatURL = ear.URL })
+	stack := startStack(t, func(o *devstack.Options) { o.WeChatURL, o.LogLevel = ear.URL, "debug" })
 	ear.passTo(t, stack.SimulatorURL())
 	said := &spoken{}
 	walk(t, &buyers{t: t, stack: stack, ear: ear})

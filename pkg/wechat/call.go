@@ -2,6 +2,7 @@ package wechat
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -64,6 +65,7 @@ func (c *call) do(ctx context.Context, method, path string, query url.Values, bo
 func (c *call) send(r *http.Request) ([]byte, error) {
 	began := c.client.now()
 	body, err := c.exchange(r)
+	c.client.called(c.api, cmp.Or(string(ClassOf(err)), "ok"))
 	c.client.logger.LogAttrs(r.Context(), slog.LevelDebug, "wechat called",
 		slog.String("api", c.api), slog.Duration("took", c.client.now().Sub(began)),
 		slog.String("class", string(ClassOf(err))), slog.Int("errcode", codeOf(err)))

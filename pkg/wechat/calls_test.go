@@ -201,6 +201,23 @@ func TestAnswers_that_are_none_are_told_apart(t *testing.T) {
 	}
 }
 
+func TestCalls_are_counted_once_each(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	var told []string
+	c, err := New(Options{BaseURL: p.URL, HTTPClient: p.Client(), Now: time.Now, Called: func(api, class string) { told = append(told, api+" "+class) }})
+	require.NoError(t, err)
+	p.answer("POST /cgi-bin/stable_token", `{"access_token":"T","expires_in":7200}`)
+	_, err = c.StableToken(t.Context(), testApp(), false) // through the library
+	require.NoError(t, err)
+	p.answer("GET /cgi-bin/ticket/getticket", `{"errcode":42001,"errmsg":"access_token expired"}`)
+	_, err = c.Ticket(t.Context(), testGlobalToken) // without it
+	require.Error(t, err)
+	_, err = c.Ticket(t.Context(), "not a token")
+	require.Error(t, err)
+	require.Equal(t, []string{"stable_token ok", "get_ticket token"}, told, "what was not sent is no call")
+}
+
 func TestAnswers_are_bounded(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)

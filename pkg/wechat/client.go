@@ -29,6 +29,9 @@ type Options struct {
 	HTTPClient *http.Client     // connections; it follows no redirects here
 	Now        func() time.Time // for the expiry of what WeChat gives
 	Logger     *slog.Logger     // one debug line a call; may be nil
+	// Called is told of each call that was made, by its name and the class of its
+	// refusal, "ok" where there was none; may be nil.
+	Called func(api, class string)
 }
 
 // Client calls WeChat for any number of apps.
@@ -37,6 +40,7 @@ type Client struct {
 	http   *http.Client
 	now    func() time.Time
 	logger *slog.Logger
+	called func(api, class string)
 }
 
 // New makes a client. It makes no call.
@@ -51,8 +55,11 @@ func New(o Options) (*Client, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Called == nil {
+		o.Called = func(string, string) {}
+	}
 	own := *o.HTTPClient
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // a redirect would carry the secret elsewhere
 	routeLibrary()
-	return &Client{base: base, http: &own, now: o.Now, logger: o.Logger}, nil
+	return &Client{base: base, http: &own, now: o.Now, logger: o.Logger, called: o.Called}, nil
 }

@@ -27,6 +27,7 @@ type Options struct {
 	OwnConfig   []string  // roles that read a copy of the configuration of their own: ConfigFile(role)
 	Limits      bool      // the stand-in holds fenflow to WeChat Pay's rates, and refunds of one order to their pause
 	WeChatURL   string    // where the worker finds WeChat's API; empty: the stand-in
+	LogLevel    string    // of fenflow's roles; empty: as configured
 	Log         io.Writer // what a person reads: what was found, installed, started
 }
 

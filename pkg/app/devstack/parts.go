@@ -100,7 +100,7 @@ func (s *Stack) writeMerchant(context.Context) error {
 // addresses are the same as variables: a stack that is started again may find
 // its parts elsewhere than its fenflow.yaml says.
 func (s *Stack) addresses() []string {
-	return []string{
+	addresses := []string{
 		"FENFLOW_CONFIG=" + s.options.path("merchant", "fenflow.yaml"),
 		"FENFLOW_PUBLIC_URL=" + s.NotifyURL(), "FENFLOW_WECHATPAY_BASE_URL=" + s.SimulatorURL(),
 		"FENFLOW_LISTEN_NOTIFY=" + address(s.ports.notify), "FENFLOW_LISTEN_API=" + address(s.ports.api),
@@ -110,6 +110,10 @@ func (s *Stack) addresses() []string {
 		// After a kill the broker hands out again what was not acknowledged, soon.
 		"FENFLOW_WAITS_ACK_WAIT=2s",
 	}
+	if s.options.LogLevel != "" {
+		addresses = append(addresses, "FENFLOW_LOG_LEVEL="+s.options.LogLevel)
+	}
+	return addresses
 }
 
 func (s *Stack) startNATS(ctx context.Context) error {

@@ -20,6 +20,7 @@ import (
 	"github.com/fenflow/fenflow/pkg/pay"
 	"github.com/fenflow/fenflow/pkg/session"
 	"github.com/fenflow/fenflow/pkg/store"
+	"github.com/fenflow/fenflow/pkg/telemetry"
 	"github.com/fenflow/fenflow/pkg/wechat"
 )
 
@@ -37,7 +38,11 @@ func newFront(env boot.Env, p parts, known *merchants, key ed25519.PrivateKey) (
 	if key == nil {
 		return nil, nil //nolint:nilnil // there is none, which is no fault
 	}
-	client, err := wechat.New(wechat.Options{BaseURL: env.Config.WeChat.BaseURL, HTTPClient: &http.Client{Transport: wayToWeChat()}, Now: time.Now, Logger: env.Logger})
+	calls := telemetry.Counter(env.Registry, "wechat_calls", "Calls to WeChat's API (logins, tokens, menus), by API and class of the answer: ok, or of the refusal.", "api", "class")
+	client, err := wechat.New(wechat.Options{
+		BaseURL: env.Config.WeChat.BaseURL, HTTPClient: &http.Client{Transport: wayToWeChat()}, Now: time.Now, Logger: env.Logger,
+		Called: func(api, class string) { calls.WithLabelValues(api, class).Inc() },
+	})
 	if err != nil {
 		return nil, fmt.Errorf("make the client of WeChat: %w", err)
 	}
