@@ -23,9 +23,9 @@ const (
 // their rows go to DEFAULT, which nothing drops.
 const partitionsSoon = 3 * 24 * time.Hour
 
-// poolsOfAll is how many pools one process of each role opens: worker two
-// (settlement, commands), reconciler and console one each.
-const poolsOfAll = 4
+// poolsOfAll is how many pools one process of each role opens: worker three
+// (settlement, commands, front door), reconciler and console one each.
+const poolsOfAll = 5
 
 // postgres looks at the books.
 func (d *doctor) postgres() []check {

@@ -29,7 +29,7 @@ func TestPostgres_is_well(t *testing.T) {
 	f.is(doctor.OK, "postgres.durability", "", "fsync")
 	f.is(doctor.OK, "postgres.clock", "", "within 1s")
 	f.is(doctor.OK, "postgres.autovacuum", "")
-	f.is(doctor.OK, "postgres.connections", "", "one process of each role opens up to 32")
+	f.is(doctor.OK, "postgres.connections", "", "one process of each role opens up to 40")
 	f.is(doctor.OK, "postgres.partitions", "")
 }
 

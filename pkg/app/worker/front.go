@@ -52,13 +52,13 @@ func newFront(env boot.Env, p parts, known *merchants, key ed25519.PrivateKey) (
 	}
 	f := &front{}
 	f.authority, err = wechat.NewAuthority(wechat.AuthorityOptions{
-		Client: client, Shelf: p.plain, Sealer: sealer, Holder: env.ConnectionName("worker") + " " + rand.Text(), Now: time.Now, Logger: env.Logger,
+		Client: client, Shelf: p.front, Sealer: sealer, Holder: env.ConnectionName("worker") + " " + rand.Text(), Now: time.Now, Logger: env.Logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the authority: %w", err)
 	}
 	f.login = login.New(login.Options{
-		Apps: loginApps{known}, WeChat: client, Authority: f.authority, Books: p.plain, Sealer: sealer,
+		Apps: loginApps{known}, WeChat: client, Authority: f.authority, Books: p.front, Sealer: sealer,
 		Signer: session.NewSigner(key, env.Config.Front.SessionLifetime, time.Now), Retryable: store.Retryable,
 		Now: time.Now, Random: rand.Text, Registry: env.Registry, Log: env.Logger,
 	})

@@ -29,10 +29,10 @@ func (m *merchants) AppSecrets(id pay.AppID) (mchid pay.MchID, app merchant.App,
 }
 
 // wireMessages makes what takes server messages. What was published is remembered
-// through the pool that asks for no voucher: it says nothing of any order, and while
+// through a pool that asks for no voucher: it says nothing of any order, and while
 // books are recovered WeChat would give up long before.
 func (w *worker) wireMessages() {
 	w.messages = message.New(message.Options{
-		Apps: w.merchants, Bus: w.parts.bus, Memory: w.parts.plain, Now: time.Now, Random: rand.Reader, Log: w.env.Logger, Registry: w.env.Registry,
+		Apps: w.merchants, Bus: w.parts.bus, Memory: w.parts.front, Now: time.Now, Random: rand.Reader, Log: w.env.Logger, Registry: w.env.Registry,
 	})
 }

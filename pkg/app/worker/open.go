@@ -16,9 +16,11 @@ import (
 // parts are what the worker leans on. Settlement and commands have pools of
 // their own: a merchant's slow calls must not hold up anybody's settlement. They
 // lead only to books that a worker vouches for; what keeps house, and what
-// recovers the books, has a pool that asks for no voucher.
+// recovers the books, has a pool that asks for no voucher. So has the front door,
+// in which buyers and strangers crowd: housekeeping must not wait behind them.
 type parts struct {
 	plain      *store.Store
+	front      *store.Store
 	settlement *store.Store
 	commands   *store.Store
 	bus        *bus.Bus
@@ -45,7 +47,11 @@ func open(ctx context.Context, env boot.Env, begun *boot.Start) (p parts, err er
 	if err := refusePending(ctx, url); err != nil {
 		return p, err
 	}
-	config.Vouched = true
+	config.Name = env.ConnectionName("worker-front")
+	if p.front, err = store.Prepare(config); err != nil {
+		return p, err //nolint:wrapcheck // it says what is wrong with the URL
+	}
+	config.Vouched, config.Name = true, env.ConnectionName("worker")
 	if p.settlement, err = store.Prepare(config); err != nil {
 		return p, err //nolint:wrapcheck // it says what is wrong with the URL
 	}
@@ -110,7 +116,7 @@ func (p parts) close(log *slog.Logger) {
 			log.Warn("Redis was left without a farewell", "error", err)
 		}
 	}
-	for _, pool := range []*store.Store{p.settlement, p.commands, p.plain} {
+	for _, pool := range []*store.Store{p.settlement, p.commands, p.front, p.plain} {
 		if pool == nil {
 			continue
 		}
