@@ -3,7 +3,7 @@ package jsconfig_test
 import (
 	"bytes"
 	"context"
-	"crypto/sha1" //nolint:gosec // the JS-SDK's own algorithm
+	"crypto/sha1"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -87,7 +87,7 @@ func question(t *testing.T, id pay.AppID, page string) string {
 }
 
 func signatureOf(signed string) string {
-	sum := sha1.Sum([]byte(signed)) //nolint:gosec // the JS-SDK's own algorithm
+	sum := sha1.Sum([]byte(signed))
 	return hex.EncodeToString(sum[:])
 }
 
