@@ -24,7 +24,7 @@ func spliced(t *testing.T, head, nickname string, more answer) answer {
 	for k, v := range more {
 		about[k] = v
 	}
-	for pad := 0; pad < aes.BlockSize; pad++ { // the nickname is to begin with a block
+	for pad := range aes.BlockSize { // the nickname is to begin with a block
 		about["a"] = strings.Repeat("x", pad)
 		if at := strings.Index(plainOf(about), nickname); at%aes.BlockSize == 0 {
 			break
