@@ -98,12 +98,11 @@ func (d *doctor) pair(private ed25519.PrivateKey, known []string) []outcome {
 func frontURL(c config.Config) []outcome {
 	address := c.FrontURL()
 	u, err := url.Parse(address)
-	if err != nil || u.Host == "" {
-		return fail("Set front.url to the https address of listen.front (or of the proxy before it) on the internet.", "neither front.url nor public_url says where buyers reach the front door")
-	}
-	genuine := isWeChatPay(c.WeChat.BaseURL)
 	const fix = "Set front.url to the https address of listen.front (or of the proxy before it) on the internet."
+	genuine := isWeChatPay(c.WeChat.BaseURL)
 	switch {
+	case err != nil || u.Host == "":
+		return fail(fix, "neither front.url nor public_url says where buyers reach the front door")
 	case genuine && u.Scheme != "https":
 		return fail(fix, "buyers are sent to %s: plain http, on which sessions can be read", address)
 	case genuine && isPrivate(u.Hostname()):
