@@ -13,17 +13,17 @@ import (
 	"github.com/fenflow/fenflow/pkg/problem"
 )
 
-// brokenShelf is a database that is away.
-type brokenShelf struct{ *memoryShelf }
+// awayShelf is a database that is away.
+type awayShelf struct{ *memoryShelf }
 
-func (brokenShelf) Token(context.Context, pay.AppID, string) (pay.SealedToken, bool, error) {
+func (awayShelf) Token(context.Context, pay.AppID, string) (pay.SealedToken, bool, error) {
 	return pay.SealedToken{}, false, errors.New("no connection")
 }
 
 func TestAuthority_says_that_the_database_is_away(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		a := newAuthority(t, brokenShelf{&memoryShelf{}}, &issuer{}, "a")
+		a := newAuthority(t, awayShelf{&memoryShelf{}}, &issuer{}, "a")
 		_, err := a.Ticket(t.Context(), testApp())
 		require.Equal(t, problem.DatabaseUnavailable, problem.KindOf(Problem(err)), "%v", err)
 	})

@@ -38,7 +38,7 @@ type who struct {
 	orders   []string
 }
 
-const crowd = 10
+const people = 10
 
 // However often workers die in the middle, a buyer with one unionid ends with one
 // account, nobody sees another's order, and what was paid once is paid once.
@@ -51,7 +51,7 @@ func TestBuyers_keep_their_own_orders_and_pay_once_while_workers_are_killed(t *t
 	b.secondWorker()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	all := make([]who, crowd)
+	all := make([]who, people)
 	var group errgroup.Group
 	group.SetLimit(10)
 	for i := range all {
