@@ -152,7 +152,7 @@ func (p *phone) keep(name string) {
 	picture, err := chromedp.Run(p.ctx, chromedp.FullScreenshot(100))
 	require.NoError(p.t, err)
 	require.NotEmpty(p.t, picture)
-	require.NoError(p.t, os.WriteFile(filepath.Join(p.t.ArtifactDir(), name+".png"), picture, 0o644)) //nolint:gosec // a picture of a test
+	require.NoError(p.t, os.WriteFile(filepath.Join(p.t.ArtifactDir(), name+".png"), picture, 0o644))
 }
 
 // looks: readable by everybody on every phone.

@@ -59,6 +59,7 @@ class FrontDoor {
     if (!ticket) return false;
     sessionStorage.removeItem('verifier');
     here.searchParams.delete('ticket');
+    here.hash = ''; // browsers carry #wechat_redirect through the redirects
     if (verifier && this.appid) { // else somebody passed the address on: nothing to spend
       try {
         const login = await fetchJSON('POST', `${this.base}/wx/login/${this.appid}`, '', { ticket, verifier });

@@ -167,7 +167,7 @@ func appSaysPaid(t *testing.T, s street.Street) {
 
 	answer := s.Pay(t, "lilei", "app", made["app"])
 	require.InDelta(t, 0, answer["errCode"], 0, answer)
-	require.Equal(t, "paid", s.Check(t, no).State)
+	require.Eventually(t, func() bool { return s.Order(t, no).State == "paid" }, patience, 50*time.Millisecond, "once money moved")
 }
 
 func logIn(t *testing.T, s street.Street, user string) string {

@@ -44,7 +44,7 @@ type Options struct {
 	Rand   io.Reader
 	Logger *slog.Logger
 	// Speed divides waits: those of the retry schedule, of refunds (their progress, and
-	// the minute between two of one order), of credentials, downloads and key switches.
+	// the minute between two of one order), of downloads and key switches.
 	// Rates and the expiry of orders are left alone. 0 means 1.
 	Speed float64
 	// KeyMode of notifications. Empty means mixed.
