@@ -11,8 +11,8 @@ import (
 	"github.com/fenflow/fenflow/pkg/app/devstack"
 )
 
-// login has somebody of the stand-in's people log in through the mini program, phone
-// number included. Their session is told to nobody.
+// login has somebody whom the stand-in did not know log in through the mini program,
+// phone number included. Session and number are told to nobody.
 func login(ts *testscript.TestScript, stack *devstack.Stack, args []string) {
 	appid, user, name := stack.Merchant().Appid, args[0], args[1]
 	var code, phone, session struct {
@@ -20,6 +20,7 @@ func login(ts *testscript.TestScript, stack *devstack.Stack, args []string) {
 		OpenID    string `json:"openid"`
 		AccountID string `json:"account_id"`
 	}
+	sent(ts, stack.SimulatorURL()+"/control/weixin/users", map[string]string{"user": user, "phone": "13900000004"}, &struct{}{})
 	sent(ts, stack.SimulatorURL()+"/control/weixin/codes", map[string]string{"appid": appid, "user": user, "kind": "mini"}, &code)
 	sent(ts, stack.SimulatorURL()+"/control/weixin/codes", map[string]string{"appid": appid, "user": user, "kind": "phone"}, &phone)
 	sent(ts, stack.FrontURL()+"/wx/login/"+appid, map[string]string{"code": code.Code, "phone_code": phone.Code}, &session)

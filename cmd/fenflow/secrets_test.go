@@ -146,7 +146,7 @@ const theScripts = "the scripts"
 func requireSomethingIn(t *testing.T, all map[string]string) {
 	t.Helper()
 	for where, what := range map[string]string{
-		theScripts: "Tea of today", "worker.log": "wechat called", "ingest.log": "msg", "reconciler.log": "msg", "console.log": "msg", "simulator.log": "errcode=",
+		theScripts: "今日茶", "worker.log": "wechat called", "ingest.log": "msg", "reconciler.log": "msg", "console.log": "msg", "simulator.log": "errcode=",
 		"metrics of worker": `fenflow_wechat_calls_total{api="code_to_session",class="ok"`, "metrics of ingest": "fenflow_front_requests_total", "metrics of reconciler": "fenflow_", "metrics of console": "fenflow_",
 		"stream MESSAGE": "Nats-Msg-Id", "stream EVENT": "Nats-Msg-Id", "table audit": "menu", "table accounts": "13800000001", "table identities": "\\x",
 		"table wechat_tokens": "\\x", "table orders": "FRONT-DOOR-1", "table messages_seen": "wx",
